@@ -1,0 +1,82 @@
+"""Every error a user can meet. Each class carries its sentence and its exit code; one place (cli) shows them.
+
+HelpdeskError
++-- SettingsError      78  a setting is wrong or missing; all problems at once
++-- UsageError          2  the command was called in a way that cannot work
++-- NotFound            1  no such ticket, mail, person
++-- InputError         65  a file that was named cannot be read
++-- CannotCreate       73  a file or folder cannot be made
++-- TryLater           75  full, locked, or changing under us: nothing was recorded
+|   +-- SchemaNewer    75  a newer Letterdesk has migrated the database
++-- SchemaOlder        78  the database is of an older Letterdesk
+Retry                      raised by a stage: not now; never shown to a user
+"""
+
+from __future__ import annotations
+
+
+class HelpdeskError(Exception):
+    """An error with a sentence for the user: what is wrong, and what to try next."""
+
+    exit_code = 1
+
+    def __init__(self, sentence: str, hint: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.sentence}\n  {self.hint}" if self.hint else self.sentence
+
+
+class SettingsError(HelpdeskError):
+    """One or more settings are wrong; `problems` holds a line for each."""
+
+    exit_code = 78
+
+    def __init__(
+        self, problems: list[str], hint: str | None = "Mend .env or the environment, then try `helpdesk config`."
+    ) -> None:
+        count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
+        super().__init__(f"{count} wrong:\n" + "\n".join(f"  {problem}" for problem in problems), hint)
+        self.problems = problems
+
+
+class UsageError(HelpdeskError):
+    exit_code = 2
+
+
+class NotFound(HelpdeskError):
+    exit_code = 1
+
+
+class InputError(HelpdeskError):
+    exit_code = 65
+
+
+class CannotCreate(HelpdeskError):
+    exit_code = 73
+
+
+class TryLater(HelpdeskError):
+    exit_code = 75
+
+
+class SchemaNewer(TryLater):
+    """A newer version has migrated the database; this one must not touch it."""
+
+
+class SchemaOlder(HelpdeskError):
+    exit_code = 78
+
+
+class Retry(Exception):
+    """Raise from a stage to be asked again later; the mail gets no outcome and counts as left.
+
+    `after` is in seconds; None lets the desk choose (it doubles with every try).
+    """
+
+    def __init__(self, why: str, after: float | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.after = after
