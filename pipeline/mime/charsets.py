@@ -1,0 +1,116 @@
+"""Bytes to text: charset labels by an alias table and an allow-list, and text that no store or terminal chokes on."""
+
+from __future__ import annotations
+
+import re
+
+# Python codec: the labels that mean it, squeezed to letters and digits (as browsers read them: WHATWG Encoding, 4.2).
+_LABELS = {
+    "cp1252": "ascii usascii latin1 l1 iso88591 ansi",
+    "iso2022_jp_ext": "iso2022jp iso2022jp1 cp50220",
+    "iso2022_jp_2": "iso2022jp2",
+    "iso2022_jp_3": "iso2022jp3",
+    "cp932": "shiftjis sjis mskanji windows31j cp932 ms932",
+    "euc_jp": "eucjp",
+    "cp949": "euckr ksc5601 ksc56011987 ksc56011989 cp949 windows949 uhc",
+    "iso2022_kr": "iso2022kr",
+    "johab": "johab",
+    "big5hkscs": "big5 big5hkscs",
+    "cp950": "cp950",
+    "gb18030": "gb2312 gb231280 gbk cp936 ms936 gb18030 euccn",
+    "hz": "hz hzgb2312",
+    "cp874": "tis620 iso885911",
+    "utf-8": "utf8 utf8mb4 unicode11utf8",
+    "utf-16": "utf16",
+    "utf-16-le": "utf16le",
+    "utf-16-be": "utf16be",
+    "utf-32": "utf32",
+    "utf-32-le": "utf32le",
+    "utf-32-be": "utf32be",
+    "iso8859-8": "iso88598i iso88598e hebrew",
+    "cp1254": "iso88599 latin5",
+    "iso8859-2": "latin2",
+    "iso8859-15": "latin9",
+    "koi8-r": "koi8r koi8",
+    "koi8-u": "koi8u koi8ru",
+    "mac-roman": "macintosh macroman mac",
+    "mac-cyrillic": "maccyrillic",
+    "iso8859-7": "greek",
+    "iso8859-6": "arabic",
+    "iso8859-5": "cyrillic",
+}
+CODECS = {
+    **{f"iso8859{n}": f"iso8859-{n}" for n in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
+    **{f"{prefix}{n}": f"cp{n}" for prefix in ("windows", "cp", "win", "ibm", "") for n in (874, *range(1250, 1259))},
+    **{f"{prefix}{n}": f"cp{n}" for prefix in ("cp", "ibm") for n in (437, 775, 850, 852, 855, 857, 858, 862, 863, 865, 866)},
+    **{label: codec for codec, labels in _LABELS.items() for label in labels.split()},
+}
+_NOT_ASCII_BASED = ("iso2022", "hz", "utf-16", "utf-32")
+_ESCAPES = re.compile(rb"(\x1b[$(][@-Z()]{0,2})?([^\x1b]+)|\x1b")
+_NOISE = re.compile(r"[^a-z0-9]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+
+
+def codec_of(label: str | None) -> str | None:
+    """Return the Python codec of a charset label, or None if it is unknown or not one we allow (RFC 2978)."""
+    if not label:
+        return None
+    squeezed = _NOISE.sub("", label[:80].partition(":")[0].lower())
+    return CODECS.get(squeezed) or CODECS.get(squeezed.removeprefix("x"))
+
+
+def decode(data: bytes, label: str | None = None) -> str:
+    """Decode text by its declared charset, else as UTF-8, else as Windows-1252."""
+    codec = codec_of(label)
+    if b"\x1b$" in data and codec in (None, "cp1252", "iso2022_jp_ext"):  # Japanese mailers often declare nothing
+        return _japanese(data)
+    if data.isascii() and not (codec or "").startswith(_NOT_ASCII_BASED):
+        return data.decode("ascii")
+    for name in dict.fromkeys(("utf-8" if codec in (None, "cp1252") else codec, "utf-8")):
+        try:
+            return data.decode(name)
+        except UnicodeError:
+            continue
+    return _damaged(data, codec or "utf-8")
+
+
+def _japanese(data: bytes) -> str:
+    """Decode ISO-2022-JP; what the standard lacks is in Microsoft's rows, as in most Japanese office mail."""
+    try:
+        return data.decode("iso2022_jp_ext")
+    except UnicodeError:
+        return "".join(_escaped(*found.groups()) for found in _ESCAPES.finditer(data) if found[2])
+
+
+def _escaped(shift: bytes | None, text: bytes) -> str:
+    if not shift or shift[1:2] != b"$":
+        return text.decode("cp932", "replace")
+    pairs = bytes(byte for at in range(0, len(text) - 1, 2) for byte in _shifted(text[at] & 127, text[at + 1] & 127))
+    return pairs.decode("cp932", "replace")
+
+
+def _shifted(row: int, cell: int) -> tuple[int, int]:
+    """Turn a JIS X 0208 pair into Shift JIS."""
+    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
+    return lead & 255, (cell + (0x1F if cell < 0x60 else 0x20) if row % 2 else cell + 0x7E) & 255
+
+
+def _damaged(data: bytes, codec: str) -> str:
+    """Keep the declared charset where only a few bytes are broken; else every byte is a character."""
+    if codec != "cp1252":
+        text = data.decode(codec, "replace")
+        broken = text.count("\ufffd")
+        if broken * 4 <= len(_NOT_ASCII.findall(text)) and broken:
+            return text
+    try:
+        return data.decode("cp1252")
+    except UnicodeError:
+        return data.decode("cp1252", "replace") if codec == "cp1252" else data.decode("latin-1")
+
+
+def clean(text: str) -> str:
+    """Strip what no store takes: NUL and lone surrogates."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    return text if text.isascii() else _SURROGATE.sub("", text)

@@ -1,0 +1,189 @@
+"""A mail, read: `read_mail` puts together what the other rooms of this package find. It never raises, and takes linear time."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import Any
+
+from pipeline import markup, trim
+from pipeline.letter import Address, Attachment, Mail
+from pipeline.mime import body, charsets, fields, identity, structure, transfer
+from pipeline.mime.addresses import ADDRESSES, addresses
+from pipeline.mime.structure import Part
+from pipeline.mime.words import decode_words, raw_text
+
+HEADERS = 200
+HEADER_CHARACTERS = 64 * 1024
+
+_LINE_TYPES = ("text/", "message/", "multipart/")
+
+
+def read_mail(raw: bytes | memoryview) -> Mail:
+    """Read a mail; never raises. What is broken or was left out is told in its defects."""
+    try:
+        return _read(structure.workable(raw))
+    except Exception as error:  # the reader's own fault: the runner makes the mail failed, its bytes are kept
+        return Mail(defects=(f"the reader broke: {type(error).__name__}",))
+
+
+def part_bytes(raw: bytes | memoryview, attachment: Attachment) -> bytes:
+    """Cut an attachment out of its raw mail and decode it."""
+    return transfer.decode(bytes(raw[attachment.start : attachment.end]), attachment.encoding)
+
+
+def html_of(raw: bytes | memoryview) -> str | None:
+    """Return the HTML body as it was written, not sanitised; None if there is none."""
+    data = structure.workable(raw)
+    html = body.Body(data).read(structure.split(data)[0]).html
+    return None if html is None else charsets.clean(html)
+
+
+def _read(data: bytes) -> Mail:
+    root, defects = structure.split(data)
+    if not root.fields:
+        return _headless(data, defects)
+    read = body.Body(data).read(root)
+    mail_fields = _mail_fields(root, defects)
+    text = read.text()
+    attachments, contents = _attachments(data, root, read)
+    return Mail(
+        **mail_fields,
+        text=text,
+        reply_text=_reply_text(read, text, mail_fields["subject"]),
+        has_html=read.html is not None,
+        attachments=attachments,
+        identity=_identity(root, mail_fields, contents),
+        defects=tuple(dict.fromkeys((*defects, *read.defects))),
+    )
+
+
+def _headless(data: bytes, defects: list[str]) -> Mail:
+    """Return what can be said of bytes without any header line: they are no mail."""
+    if not data.strip(b"\0 \t\r\n"):
+        return Mail(defects=("the mail is empty",))
+    text = charsets.decode(data[: body.TEXT_CHARACTERS]).replace("\r\n", "\n").replace("\r", "\n")
+    return Mail(text=charsets.clean(text), defects=("no header line", *defects))
+
+
+def _mail_fields(root: Part, defects: list[str]) -> dict[str, Any]:
+    """Read the header fields that a Mail names."""
+    charset = root.parameters.get("charset")
+    texts = [(name, raw_text(value, charset)) for name, value in root.fields]
+    values: dict[str, list[str]] = {}
+    for name, text in texts:
+        values.setdefault(name, []).append(text)
+    people = partial(_people, values, defects)
+    ids = partial(_ids, values)
+    authors, senders = people("from"), people("sender")
+    if not any(author.address for author in authors):
+        defects.append("no usable From address")
+    return {
+        "message_id": fields.message_id(_first(values, "message-id")),
+        "in_reply_to": ids("in-reply-to"),
+        "references": ids("references"),
+        "subject": " ".join(decode_words(_first(values, "subject")).splitlines()).strip(),
+        "date": _date(values, defects),
+        "authors": authors,
+        "sender": senders[0] if senders else None,
+        "reply_to": people("reply-to"),
+        "to": people("to"),
+        "cc": people("cc"),
+        "headers": _headers(texts, defects),
+    }
+
+
+def _first(values: dict[str, list[str]], name: str) -> str:
+    return next(iter(values.get(name, ())), "")
+
+
+def _people(values: dict[str, list[str]], defects: list[str], name: str) -> tuple[Address, ...]:
+    """Read the addresses of a field, of all its lines if it is repeated."""
+    found = [address for value in values.get(name, ()) for address in addresses(value)]
+    if len(found) >= ADDRESSES:
+        defects.append(f"more than {ADDRESSES} addresses in {name.title()}: the rest was not read")
+    return tuple(found[:ADDRESSES])
+
+
+def _ids(values: dict[str, list[str]], name: str) -> tuple[str, ...]:
+    return fields.message_ids(" ".join(values.get(name, ())))
+
+
+def _date(values: dict[str, list[str]], defects: list[str]) -> str | None:
+    written = _first(values, "date")
+    date = fields.date(written)
+    if written and date is None:
+        defects.append("the Date is not usable")
+    return date
+
+
+def _headers(texts: list[tuple[str, str]], defects: list[str]) -> tuple[tuple[str, str], ...]:
+    """Return the first fields, decoded for reading."""
+    kept: list[tuple[str, str]] = []
+    room = HEADER_CHARACTERS
+    for name, written in texts[:HEADERS]:
+        text = decode_words(written)
+        room -= len(name) + len(text)
+        if room < 0:
+            break
+        kept.append((name, text))
+    if len(kept) < len(texts):
+        defects.append(f"only the first {len(kept)} headers are listed")
+    return tuple(kept)
+
+
+def _reply_text(read: body.Body, text: str, subject: str) -> str:
+    """Return what the writer newly wrote; quotes in HTML are cut by their client's marks first."""
+    if not read.plain and read.html is not None:
+        text = read.text(lambda html: markup.to_text(markup.without_quotes(html), quotes=True))
+    return trim.new_text(text, forwarded=trim.is_forwarded(subject))
+
+
+def _attachments(data: bytes, root: Part, read: body.Body) -> tuple[tuple[Attachment, ...], list[identity.Content]]:
+    """Describe every attachment, and digest every leaf part for the identity; each is decoded once."""
+    found_in: dict[int, list[body.Found]] = {}
+    for found in read.found:
+        found_in.setdefault(found.part.start, []).append(found)
+    attachments: list[Attachment] = []
+    contents: list[identity.Content] = []
+    for leaf in root.leaves():
+        decoded = None
+        for found in found_in.get(leaf.start, ()):
+            decoded, size, sha256 = body.described(data, found)
+            attachments.append(_attachment(found, size, sha256))
+        contents.append(identity.Content(leaf.content_type, leaf.filename, _digest(data, read, leaf, decoded)))
+    return tuple(attachments), contents
+
+
+def _attachment(found: body.Found, size: int, sha256: str) -> Attachment:
+    part = found.part
+    return Attachment(
+        found.filename,
+        found.content_type,
+        size,
+        sha256,
+        found.inline,
+        part.content_id,
+        part.path,
+        found.start,
+        found.end,
+        found.encoding,
+    )
+
+
+def _digest(data: bytes, read: body.Body, leaf: Part, decoded: bytes | None) -> bytes:
+    """Digest a leaf as the contract says: text by its words, other text by its lines, the rest by its bytes."""
+    if leaf.content_type in ("text/plain", "text/html") and leaf.end - leaf.start <= 2 * body.TEXT_CHARACTERS:
+        return identity.of_text(read.decoded(leaf))
+    if decoded is None:
+        decoded = transfer.decode(data[leaf.start : leaf.end], leaf.encoding)
+    if leaf.content_type.startswith(_LINE_TYPES) or leaf.encoding != "base64":  # its line ends changed on the way
+        return identity.of_lines(decoded)
+    return hashlib.sha256(decoded).digest()
+
+
+def _identity(root: Part, mail_fields: dict[str, Any], contents: list[identity.Content]) -> str:
+    """Return the mail's identity; an unusable date or From counts as it is written."""
+    author = ", ".join(f"{one.name} <{one.address}>" for one in mail_fields["authors"]) or raw_text(root.get("from"))
+    date = mail_fields["date"] or " ".join(raw_text(root.get("date")).split())
+    return identity.identity(mail_fields["message_id"], author, date, mail_fields["subject"], contents)
