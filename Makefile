@@ -34,15 +34,15 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo 'Installing into $(VENV) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-check: setup.cfg pyproject.toml | $(VENV)/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
 clean:

@@ -450,7 +450,7 @@ class Desk:
         if message is None:
             return
         self._change(tables.Message, message["id"], **_derived(letter))
-        self._page.queries.append(tables.Attachment.delete().where(tables.Attachment.message == message["id"]))
+        self._page.queries.append(_delete(tables.Attachment, message=message["id"]))
         self._attach(message["id"], letter.mail.attachments)
 
     # -- the ledger --------------------------------------------------------------------------------------------------
@@ -515,12 +515,12 @@ class Desk:
             columns |= {"digest": letter.digest, "size": delivery.size, "packed": delivery.packed}
         if known:
             self._change(tables.Mail, known["id"], **columns)
-            self._page.queries.append(tables.Reference.delete().where(tables.Reference.mail == known["id"]))
+            self._page.queries.append(_delete(tables.Reference, mail=known["id"]))
             row = {**known, **columns}
         else:
             row = self._insert(tables.Mail, received=self.now, **columns)
-        for named in letter.named_ids:
-            self._insert(tables.Reference, mail=row["id"], message_id=named)
+        for message_id in letter.named_ids:
+            self._insert(tables.Reference, mail=row["id"], message_id=message_id)
         self._remember(row, letter)
         return int(row["id"])
 
@@ -562,6 +562,12 @@ class Desk:
             place = delivery.place
             row = self._insert(tables.Place, box=place.box, key=place.key, original=delivery.original, seen=self.now, **columns)
         self._places.put(delivery.place, row)
+
+
+def _delete(model: type[tables.Table], **where: int) -> Any:
+    """Build a delete of the rows that point to another."""
+    [(name, key)] = where.items()
+    return model.delete().where(model._meta.fields[name] == key)
 
 
 def _upsert(model: type[tables.Table], rows: list[Row]) -> Any:

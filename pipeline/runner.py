@@ -146,10 +146,11 @@ class Runner:
         for path in self.boxes[name].strange():
             self._warn_once(path, "Not a mail, left alone: a directory, link or pipe", path)
         look = scan.look()
-        if name == "." or not self.settings.imap_configured:
-            scan.decide_baseline(look, self.desk)
-        elif scan.baseline_open():  # the first complete sync decides
-            look.baseline.clear()
+        if scan.baseline_open():
+            if name != "." and self.settings.imap_configured:  # the first complete sync decides
+                look.baseline.clear()
+            elif look.found_any:  # an empty folder has had no first scan: a mailbox may be connected later
+                scan.decide_baseline(look, self.desk)
         return look
 
     def _work(self, waiting: list[Found], limit: int | None, baseline: set[Place], summary: Summary) -> None:
@@ -414,7 +415,7 @@ def _sentence(error: BaseException) -> str:
     """Say what ended a pass, if it may pass by itself; else raise it."""
     if trouble := passing_trouble(error):
         return trouble.sentence
-    if isinstance(error, OSError):  # a folder that may not be listed, say
+    if isinstance(error, OSError) and error.filename:  # a folder that may not be listed, say
         return f"{error.strerror}: {error.filename}"
     raise error
 

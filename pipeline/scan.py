@@ -22,6 +22,10 @@ class Look:
     baseline: list[Found] = field(default_factory=list)  # read mail that was there before us
     again: list[Found] = field(default_factory=list)  # known, back in new/: a human un-read or re-flagged it
 
+    @property
+    def found_any(self) -> bool:
+        return bool(self.fresh or self.baseline or self.again)
+
 
 class Scan:
     """Looks at one box again and again, and reads cur/ only when something in it can be new.
