@@ -481,6 +481,8 @@ class Desk:
                 tries=(known["tries"] if known else 0) + 1,
                 next_try=None,
             )
+        if known and known["outcome"] == Outcome.FAILED:  # a copy, or a retry: what failed before is what this one is now
+            self._page.queries.append(_renew_places(mail_id, str(letter.outcome)))
         self._settle_place(letter, delivery, mail_id)
 
     def postpone(self, letter: Letter, delivery: Delivery, retry: Retry) -> None:
@@ -548,9 +550,6 @@ class Desk:
         columns: Row = {"mail": mail_id, "digest": letter.digest, "outcome": str(letter.outcome), "state": "noted"}
         if duplicate:
             columns["trail"] = json.dumps([str(step) for step in letter.trail], ensure_ascii=False)
-        if not duplicate:  # a copy, or a retry: what failed before is what this one is now
-            retried = (tables.Place.mail == mail_id) & (tables.Place.outcome == Outcome.FAILED.value)
-            self._page.queries.append(tables.Place.update(outcome=str(letter.outcome)).where(retried))
         if delivery is None:
             return
         columns["starred"] = failed and "F" not in delivery.flags
@@ -562,6 +561,11 @@ class Desk:
             place = delivery.place
             row = self._insert(tables.Place, box=place.box, key=place.key, original=delivery.original, seen=self.now, **columns)
         self._places.put(delivery.place, row)
+
+
+def _renew_places(mail_id: int, outcome: str) -> Any:
+    place = tables.Place
+    return place.update(outcome=outcome).where((place.mail == mail_id) & (place.outcome == Outcome.FAILED.value))
 
 
 def _delete(model: type[tables.Table], **where: int) -> Any:

@@ -74,12 +74,15 @@ class Filing:
             self.clear()
 
     def unstar(self, mail_id: int) -> None:
-        """Take away the stars that we set on a mail's files; a human's stays."""
-        place = tables.Place
-        for row in self._store.rows(place.select().where((place.mail == mail_id) & place.starred)):
-            if row["box"] in self._boxes and self._boxes[row["box"]].reflag(row["key"], drop="F"):
-                with self._store.transaction():
-                    self._store.update(place, [(row["id"], {"starred": False})])
+        """Take away the star that we set on a mail; a human's stays. It may be on another file by now: the mail came again."""
+        rows = self._store.rows(tables.Place.select().where(tables.Place.mail == mail_id))
+        if not any(row["starred"] for row in rows):
+            return
+        for row in rows:
+            if row["box"] in self._boxes:
+                self._boxes[row["box"]].reflag(row["key"], drop="F")
+        with self._store.transaction():
+            self._store.update(tables.Place, [(row["id"], {"starred": False}) for row in rows])
 
 
 def _digest(box: Maildir, found: Found) -> str | None:

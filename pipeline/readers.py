@@ -203,6 +203,9 @@ class Pool:
     def _reader(self) -> Iterator[Reader]:
         reader = self._free.get()
         try:
+            if reader is not None and reader.process.poll() is not None:  # died while nobody asked it: no mail's doing
+                self._retire(reader)
+                reader = None
             if reader is None:
                 reader = Reader(self.stages, self.limits)
                 self._all.append(reader)
@@ -307,7 +310,8 @@ def _confine(megabytes: int) -> None:
     for name, limit in (("RLIMIT_AS", memory), ("RLIMIT_FSIZE", 0), ("RLIMIT_CORE", 0), ("RLIMIT_NOFILE", 64)):
         with contextlib.suppress(AttributeError, ValueError, OSError):
             resource.setrlimit(getattr(resource, name), (limit, limit))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent's to answer, it ends us
+        signal.signal(number, signal.SIG_IGN)
     _leave_the_network()
 
 

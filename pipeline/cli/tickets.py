@@ -98,8 +98,8 @@ VERIFIED = {True: "", False: "  [sender not verified]", None: ""}
 
 
 def _print_message(message: dict[str, Any], clock: Callable[[str], str], opening: bool) -> None:
-    head = f"\n--- {message['id']}  {_who(message['author'])}  {clock(message['date'])}{VERIFIED[message['verified']]}"
-    click.echo(click.style(safe(head.strip("\n"), None), bold=True))
+    head = f"--- {message['id']}  {_who(message['author'])}  {clock(message['date'])}{VERIFIED[message['verified']]}"
+    click.echo("\n" + click.style(safe(head, None), bold=True))
     text = message["text"] if opening else message["reply_text"] or message["text"]
     for line in text.strip().splitlines():
         click.echo("  " + safe(line, None))
