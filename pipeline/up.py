@@ -20,7 +20,7 @@ from honcho.process import Process
 
 from .settings import Settings
 
-PROCFILE = "worker: python -m pipeline worker\n"  # where there is none: a wheel without a checkout
+PROCFILE = "sync: python -m pipeline sync\nworker: python -m pipeline worker\n"  # where there is none: a wheel without a checkout
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 STEADY_SECONDS = 60.0  # who lived this long starts with a short wait again
 STOP_SECONDS = 4.0  # from SIGTERM to SIGKILL
@@ -49,16 +49,21 @@ class Restarting(Process):
                 self._wait = FIRST_WAIT
             if not self._stopping.wait(self._wait):
                 self._wait = min(self._wait * 2, LONGEST_WAIT)
+        if self._child is None:  # honcho waits until all have started
+            super()._send_message({"pid": os.getpid()}, type="start")
         super()._send_message({"returncode": 0}, type="stop")
 
     def _end_when_told(self) -> None:
+        """End the child's whole group: the shell that honcho starts may be gone while what it started does not listen."""
         self._stopping.wait()
         end = time.monotonic() + STOP_SECONDS
+        asked = None
         while True:  # until this process ends: a child may be starting just now
-            force = time.monotonic() > end
-            if self._child is not None and self._child.poll() is None:
-                _end_group(self._child, force)
-            time.sleep(0.1 if force else 0.5)
+            child, force = self._child, time.monotonic() > end
+            if child is not None and (force or child is not asked):
+                _end_group(child, force)
+                asked = child
+            time.sleep(0.1)
 
     def _send_message(self, data: Any, type: str = "line") -> None:
         if type == "start" and not self._stopping.is_set() and self._wait > FIRST_WAIT:
