@@ -134,6 +134,8 @@ class Settings:
     imap_folder: tuple[str, ...] = _row(FETCH, "INBOX", BOXES, "The folders to fetch, separated by commas.")
     imap_security: str = _row(FETCH, "ssl", IMAP_SECURITY, "How IMAP is protected: ssl, or none for a server on this machine.")
     imap_insecure: bool = _row(FETCH, "no", SWITCH, "Let IMAP_SECURITY=none send the password readable over the network.")
+    imap_ca_file: Path | None = _row(FETCH, None, PATH, "A file of certificates to trust, in place of the system's.")
+    sync_seconds: int = _row(FETCH, "60", _number(5, 3600), "The seconds between two rounds of fetching.")
     smtp_host: str | None = _row(SEND, None, HOST, "The SMTP server; while it is not set, nothing is sent.", "...")
     smtp_port: int = _row(SEND, "587", PORT, "The port of the SMTP server.")
     smtp_username: str | None = _row(SEND, None, TEXT, "The name to log in with; without it there is no log-in.", "support@...")
@@ -328,7 +330,7 @@ def example() -> str:
     for group, rows in GROUPS.items():
         lines += ["", "", f"# {group}"]
         for row in rows:
-            lines += ["", f"# {row.help}", f"{row.key}={row.sample}" if row.sample else f"#{row.key}={row.default}"]
+            lines += ["", f"# {row.help}", f"{row.key}={row.sample}" if row.sample else f"#{row.key}={row.default or ''}"]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """The tables, as Peewee models: the ledger (mail, place), the desk (ticket, message, ...), people, and small books.
 
-Times are UTC, ISO 8601 text, so that they sort as they read. Ids come from `counter`, never from the database, so that
-a batch knows them before it writes, and none is ever used twice. Every change here needs a migration (migrations/).
+Times are UTC, ISO 8601 text, so that they sort as they read. What a batch writes takes its ids from `counter`, so that
+they are known before it is written, and none is ever used twice. Every change here needs a migration (migrations/).
 """
 
 from __future__ import annotations
@@ -200,6 +200,19 @@ class Box(Table):
     baseline = TextField(null=True, help_text="when it was decided which read mail was there before us; once, for ever")
 
 
+class SyncRound(Table):
+    """What each round of fetching did; the last 10,000."""
+
+    id = AutoField()
+    started = TextField()
+    ended = TextField(index=True)
+    came = IntegerField(default=0, help_text="mails fetched")
+    folders = TextField(default="", help_text="walked through, between commas")
+    kind = TextField(null=True, help_text="of trouble; null: a good round")
+    reason = TextField(null=True)
+    hint = TextField(null=True)
+
+
 class Counter(Table):
     """The next id of each table."""
 
@@ -222,8 +235,6 @@ ALL: tuple[type[Table], ...] = (
     Event,
     Link,
     Box,
+    SyncRound,
     Counter,
 )
-
-# Tables whose rows a batch makes: their ids come from Counter.
-COUNTED: tuple[type[Table], ...] = tuple(model for model in ALL if model not in (Box, Counter))

@@ -26,7 +26,7 @@ FLOORS = (
     {"store", "desk", "readers", "search"},
     {"stages.*", "scan", "inflight", "line", "intake", "filing", "views"},
     {"runner", "audit"},
-    {"worker", "up", "explain", "demo", "outbox", "sync", "web.*"},
+    {"worker", "up", "explain", "demo", "outbox", "sync.*", "web.*"},
     {"cli.*", "tasks"},
     {"__main__"},
 )
@@ -49,17 +49,18 @@ UPWARDS = {
 }
 
 # Who may know Peewee and the tables: the store's wing, and the rooms that ask their own questions.
-KNOW_PEEWEE = {"store", "desk", "tables", "views", "scan", "filing", "runner", "audit", "explain", "demo", "migrations"}
+KNOW_PEEWEE = {"store", "desk", "tables", "views", "scan", "filing", "runner", "audit", "explain", "demo", "migrations", "sync"}
 
 # A frozen copy of tables is one function by its protocol, however long.
 LONG = {"migrations.0001_initial.up"}
 LONGEST_FUNCTION = 50
-MOST_LINES = 6_000  # of code, without web/: blank lines, comments and docstrings are free
+MOST_LINES = 6_500  # of code, without web/: blank lines, comments and docstrings are free (docs/decisions.md)
 MOST_SETTINGS = 60
 
 # Public things whose sentence stands elsewhere.
 SENTENCE_ELSEWHERE = {
     "migrations.0001_initial.up": "the module's docstring says what it makes",
+    "migrations.0002_sync_round.up": "the module's docstring says what it makes",
     "tables.Table": "the base of the models",
     "tables.Tag": "a word on a ticket",
 }

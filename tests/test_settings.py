@@ -39,7 +39,7 @@ def problems(environ: dict[str, str], home: Path) -> list[str]:
 
 DEFAULTS = [
     ("imap_enabled", True), ("imap_host", None), ("imap_port", 993), ("imap_username", None), ("imap_password", None),
-    ("imap_folder", ("INBOX",)), ("imap_security", "ssl"), ("imap_insecure", False),
+    ("imap_folder", ("INBOX",)), ("imap_security", "ssl"), ("imap_insecure", False), ("imap_ca_file", None), ("sync_seconds", 60),
     ("smtp_host", None), ("smtp_port", 587), ("smtp_username", None), ("smtp_password", None), ("smtp_security", "starttls"),
     ("email_host_user", None), ("default_from_email", None), ("support_addresses", ()), ("ticket_prefix", "TICKET"),
     ("reply_policy", "participants"), ("time_zone", "UTC"), ("maildir_separator", "!" if os.name == "nt" else ":"),

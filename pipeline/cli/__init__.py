@@ -18,6 +18,7 @@ from ..errors import CannotCreate, HelpdeskError
 # Command -> room, and the line that `helpdesk --help` shows (a test holds it to the command's own).
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("run", "Start everything in the Procfile; demo mails first where nothing is configured and nothing stored."),
+    "sync": ("fetch", "Fetch mail by offlineimap, round after round; idle while IMAP is not configured."),
     "worker": ("run", "Watch the Maildir and process each mail as it lands."),
     "process": ("run", "Process what waits, once, then exit; for cron."),
     "deliver": ("mails", "Put the mail on standard input into the drop box, for a pipe from postfix, procmail or fetchmail."),

@@ -17,6 +17,8 @@ from .common import settings, talkative, tell
 
 if TYPE_CHECKING:
     from ..runner import Settled
+    from ..settings import Settings
+    from ..store import Store
 
 # What the log says of a mail, and on a dry run would say.
 PHRASES = {
@@ -75,9 +77,10 @@ def on_stop(stop: threading.Event, *bells: threading.Event) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would become of each mail; write nothing at all.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Process at most N mails; the rest waits.")
 @click.option("--folder", metavar="NAME", help="Only this folder of IMAP_FOLDER; `.` is the drop box.")
+@click.option("--sync", "fetch", is_flag=True, help="Fetch by offlineimap once first; skipped while another fetch runs.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON line per mail, then one with the summary.")
 @talkative
-def process(dry_run: bool, limit: int | None, folder: str | None, as_json: bool) -> int:
+def process(dry_run: bool, limit: int | None, folder: str | None, fetch: bool, as_json: bool) -> int:
     """Process what waits, once, then exit; for cron.
 
     Silent where there is nothing to do. Exit 0: done; 1: done, but some mails failed; 75: trouble left some mails waiting.
@@ -100,13 +103,31 @@ def process(dry_run: bool, limit: int | None, folder: str | None, as_json: bool)
         Runner(store, loaded, teller, stop.is_set) as runner,
     ):
         teller.shown = runner.shown
+        fetched = _fetch(store, loaded, stop, fetch and not dry_run)
         summary = runner.sweep(limit, folder)
     tell_pass(summary, "Dry run" if dry_run else "Email processing")
     if summary.trouble:
         tell(f"helpdesk: {summary.left} left for later: {summary.trouble}")
     if as_json:
         click.echo(json.dumps({"summary": summary.as_json()}))
-    return summary.exit_code
+    return summary.exit_code or fetched
+
+
+def _fetch(store: Store, loaded: Settings, stop: threading.Event, asked: bool) -> int:
+    """Fetch once if it was asked for, else say if fetching has failed for an hour. Return the fetch's exit code."""
+    from ..sync.keeper import Keeper
+    from ..sync.report import stale_line
+
+    if not loaded.imap_configured:
+        return 0
+    if not asked:
+        if line := stale_line(store, loaded):
+            tell(f"helpdesk: {line}")
+        return 0
+    done = Keeper(store, loaded, stop).round()
+    if done.reason and done.kind != "busy":
+        tell(f"helpdesk: {done.reason}. {done.hint}")
+    return 0 if done.kind == "busy" else done.code
 
 
 @click.command()
@@ -144,6 +165,7 @@ def up(demo: bool) -> int:
     """
     from .. import demo as demo_mails
     from ..store import Store
+    from ..sync.report import sync_status
     from ..up import House
 
     loaded = settings(warn=True)
@@ -153,6 +175,8 @@ def up(demo: bool) -> int:
             tell(f"{count} demo mails go into {loaded.maildir / 'new'}; watch them become tickets.")
         elif loaded.imap_configured and demo_mails.are_all(store):
             tell("The demo's tickets are still here; `helpdesk demo --clear` takes them away.")
+        if loaded.imap_configured:
+            tell(str(sync_status(store, loaded)["sentence"]))
     tell(demo_mails.WHAT_TO_TRY.format(maildir=loaded.maildir))
     sys.stderr.flush()
     return House(loaded).run()

@@ -76,7 +76,7 @@ def clear(store: Store, settings: Settings) -> int:
     places = store.rows(tables.Place.select())
     with store.transaction():
         for model in reversed(tables.ALL):
-            if model is not tables.Box:  # what was there before us stays decided
+            if model not in (tables.Box, tables.SyncRound):  # what was there before us stays decided
                 store.run(model.delete())
     known = boxes(settings.maildir, {".", *(place["box"] for place in places)}, settings.maildir_separator)
     files = [known[place["box"]].find(place["key"]) for place in places]

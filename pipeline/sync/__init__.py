@@ -1,0 +1,1 @@
+"""offlineimap's keeper: runs it round by round, judges each round, and never ends because of a server."""
