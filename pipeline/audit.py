@@ -14,7 +14,7 @@ from .store import Store
 
 
 def audit(store: Store, settings: Settings, boxes: dict[str, Maildir]) -> dict[str, Any]:
-    """Return the contract's audit document: counts, files without a row (missing), rows without their file (orphaned)."""
+    """Return the audit document: counts, files without a row (missing), rows without their file (orphaned)."""
     files = waiting = 0
     missing: list[str] = []
     orphaned: list[str] = _without_bytes(store)

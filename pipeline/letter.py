@@ -109,7 +109,7 @@ class Mail:
     has_html: bool = False
     attachments: tuple[Attachment, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()  # (lower-case name, decoded value), in order, bounded
-    identity: str | None = None  # contract: Message-ID, From, Date and content, as one digest; None if nothing was read
+    identity: str | None = None  # Message-ID, From, Date and content, as one digest; None if nothing was read
     kind: Kind = Kind.MESSAGE
     ticket_numbers: tuple[int, ...] = ()
     defects: tuple[str, ...] = ()

@@ -63,9 +63,9 @@ ERROR: While attempting to sync account 'desk'
   ssl.SSLError: ('CA Cert verifying failed:  no matching domain name found in certificate',)
 
 Traceback:
-  File "/tmp/v/lib/python3.11/site-packages/offlineimap/accounts.py", line 298, in syncrunner
+  File "/srv/desk/.venv/lib/python3.11/site-packages/offlineimap/accounts.py", line 298, in syncrunner
     self.__sync()
-  File "/tmp/v/lib/python3.11/site-packages/imaplib2/imaplib2.py", line 536, in ssl_wrap_socket
+  File "/srv/desk/.venv/lib/python3.11/site-packages/imaplib2/imaplib2.py", line 536, in ssl_wrap_socket
     raise ssl_exc(cert_err)
 
 """
@@ -74,9 +74,9 @@ ERROR: While attempting to sync account 'desk'
   [Errno 111] Connection refused
 
 Traceback:
-  File "/tmp/v/lib/python3.11/site-packages/offlineimap/imaplibutil.py", line 84, in open_socket
+  File "/srv/desk/.venv/lib/python3.11/site-packages/offlineimap/imaplibutil.py", line 84, in open_socket
     return rfc6555.create_connection((self.host, self.port))
-  File "/tmp/v/lib/python3.11/site-packages/rfc6555.py", line 138, in create_connection
+  File "/srv/desk/.venv/lib/python3.11/site-packages/rfc6555.py", line 138, in create_connection
     raise self._error
 
 """
@@ -91,7 +91,7 @@ ERROR: Aborting sync, folder 'INBOX' [acc: 'desk']
   LETTERDESK UIDVALIDITY INBOX 1795602972 1795602975
 
 Traceback:
-  File "/work/main/config/offlineimap_patches.py", line 59, in _check_or_end
+  File "/srv/desk/config/offlineimap_patches.py", line 59, in _check_or_end
     raise OfflineImapError(f"LETTERDESK UIDVALIDITY {self} {saved} {now}", OfflineImapError.ERROR.FOLDER)
 
 """
@@ -103,7 +103,7 @@ ERROR: Exceptions occurred during the run!
 ERROR: offlineimap.error.OfflineImapError: Could not lock account desk. Is another instance using this account?
 
 Traceback:
-  File "/tmp/v/lib/python3.11/site-packages/offlineimap/accounts.py", line 246, in __lock
+  File "/srv/desk/.venv/lib/python3.11/site-packages/offlineimap/accounts.py", line 246, in __lock
     raise OfflineImapError(
 
 """
@@ -122,7 +122,7 @@ Establishing connection to localhost:57651 (desk-remote)
 ERROR: while syncing INBOX [account desk]
   getaddrinfo returns an empty list
 ERROR: ERROR in syncfolder for desk folder INBOX: Traceback (most recent call last):
-  File "/tmp/v/lib/python3.11/site-packages/offlineimap/imaplibutil.py", line 84, in open_socket
+  File "/srv/desk/.venv/lib/python3.11/site-packages/offlineimap/imaplibutil.py", line 84, in open_socket
     return rfc6555.create_connection((self.host, self.port))
 OSError: getaddrinfo returns an empty list
 
@@ -133,7 +133,7 @@ ERROR: Exceptions occurred during the run!
 ERROR: offlineimap.error.OfflineImapError: CA certfile for repository 'desk-remote' couldn't be found.  No such file: '/srv/ca'
 
 Traceback:
-  File "/tmp/v/lib/python3.11/site-packages/offlineimap/repository/IMAP.py", line 367, in getsslcacertfile
+  File "/srv/desk/.venv/lib/python3.11/site-packages/offlineimap/repository/IMAP.py", line 367, in getsslcacertfile
     raise OfflineImapError(reason, OfflineImapError.ERROR.REPO)
 
 """

@@ -1,4 +1,4 @@
-"""What makes two mails the same mail: contract, section 8."""
+"""What makes two mails the same mail: id, sender, date and content, whatever route and encoding they came by."""
 
 from __future__ import annotations
 

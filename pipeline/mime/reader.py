@@ -172,7 +172,7 @@ def _attachment(found: body.Found, size: int, sha256: str) -> Attachment:
 
 
 def _digest(data: bytes, read: body.Body, leaf: Part, decoded: bytes | None) -> bytes:
-    """Digest a leaf as the contract says: text by its words, other text by its lines, the rest by its bytes."""
+    """Digest a leaf: text by its words, other text by its lines, the rest by its bytes."""
     if leaf.content_type in ("text/plain", "text/html") and leaf.end - leaf.start <= 2 * body.TEXT_CHARACTERS:
         return identity.of_text(read.decoded(leaf))
     if decoded is None:
