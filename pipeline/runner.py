@@ -122,11 +122,9 @@ class Runner:
         start, summary = time.monotonic(), Summary()
         try:
             self._catch_up()
-            looks = [self._look(name) for name in ([folder] if folder is not None else self.boxes)]
-            self._refile([(found, found.place.key) for look in looks for found in look.again])
-            waiting = [*in_turns(look.fresh for look in looks), *in_turns(look.baseline for look in looks)]
-            baseline = {found.place for look in looks for found in look.baseline}
-            self._work(waiting, limit, baseline, summary)
+            looks = {name: self._look(name) for name in ([folder] if folder is not None else self.boxes)}
+            self._refile([(found, found.place.key) for look in looks.values() for found in look.again])
+            self._work(looks, limit, summary)
         except SchemaNewer:
             raise
         except NOT_THE_STAGES_OWN as error:
@@ -146,19 +144,29 @@ class Runner:
         for path in self.boxes[name].strange():
             self._warn_once(path, "Not a mail, left alone: a directory, link or pipe", path)
         look = scan.look()
-        if scan.baseline_open():
-            if name != "." and self.settings.imap_configured:  # the first complete sync decides
-                look.baseline.clear()
-            elif look.found_any:  # an empty folder has had no first scan: a mailbox may be connected later
-                scan.decide_baseline(look, self.desk)
+        if self._sync_decides(name) and scan.baseline_open():
+            look.baseline.clear()
         return look
 
-    def _work(self, waiting: list[Found], limit: int | None, baseline: set[Place], summary: Summary) -> None:
+    def _sync_decides(self, name: str) -> bool:
+        """Is what was there before us settled by the first complete sync, not by the first scan?"""
+        return name != "." and self.settings.imap_configured
+
+    def _decide_baselines(self, looks: dict[str, Look]) -> None:
+        """An empty folder has had no first scan: a mailbox may be connected to it later."""
+        for name, look in looks.items():
+            if look.found_any and not self._sync_decides(name):
+                self._scans[name].decide_baseline(look, self.desk)
+
+    def _work(self, looks: dict[str, Look], limit: int | None, summary: Summary) -> None:
+        waiting = [*in_turns(look.fresh for look in looks.values()), *in_turns(look.baseline for look in looks.values())]
+        baseline = {found.place for look in looks.values() for found in look.baseline}
         self._suspects = self.inflight.suspects() if self.inflight else {}
         work, done = waiting[:limit], 0
         alone = [found for found in work if found.place in self._suspects]
         rest = [found for found in work if found.place not in self._suspects]
         try:
+            self._decide_baselines(looks)
             for batch in self.intake.batches(alone, rest, baseline):
                 taken = [item for item in batch if isinstance(item, Taken)]
                 results = self._commit(taken) if taken else []

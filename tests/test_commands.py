@@ -713,6 +713,9 @@ def test_demo_clear_of_nothing(house: House) -> None:
 EVERY = [
     ("process",),
     ("process", "--dry-run"),
+    ("sync",),
+    ("sync", "--once"),
+    ("sync", "--status"),
     ("worker",),
     ("up",),
     ("deliver",),

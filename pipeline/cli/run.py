@@ -77,7 +77,9 @@ def on_stop(stop: threading.Event, *bells: threading.Event) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would become of each mail; write nothing at all.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Process at most N mails; the rest waits.")
 @click.option("--folder", metavar="NAME", help="Only this folder of IMAP_FOLDER; `.` is the drop box.")
-@click.option("--sync", "fetch", is_flag=True, help="Fetch by offlineimap once first, but in a dry run; skipped while another fetch runs.")
+@click.option(
+    "--sync", "fetch", is_flag=True, help="Fetch by offlineimap once first, but in a dry run; skipped while another fetch runs."
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON line per mail, then one with the summary.")
 @talkative
 def process(dry_run: bool, limit: int | None, folder: str | None, fetch: bool, as_json: bool) -> int:
