@@ -134,6 +134,12 @@ class Runner:
         summary.seconds = time.monotonic() - start
         return summary
 
+    def sweep_tmp(self) -> None:
+        """Remove what deliveries that died left in tmp/ days ago (maildir(5)); a full disk leaves such files."""
+        for box in self.boxes.values():
+            with contextlib.suppress(OSError):
+                box.sweep_tmp()
+
     def _catch_up(self) -> None:
         if not self.dry and self.filing.noted():
             with self._line_lock():  # else another worker is between its commit and its rename

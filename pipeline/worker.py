@@ -123,6 +123,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop."""
+        self._runner.sweep_tmp()
         try:
             while not self._stop.is_set():
                 self._watch.check(self._folders)

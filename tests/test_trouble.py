@@ -148,6 +148,18 @@ def test_a_worker_outlives_a_locked_database(house: House, feeder: Feeder) -> No
     assert whole(house, feeder) == []
 
 
+def test_a_worker_clears_what_dead_deliveries_left(house: House) -> None:
+    """At its start a worker removes files that lie in tmp/ for days, and leaves the one that is being written."""
+    house.run("process")
+    old, young = house.maildir / "tmp" / "old", house.maildir / "tmp" / "young"
+    for path, age in ((old, 3 * 86_400), (young, 60)):
+        path.write_bytes(b"half a mail")
+        os.utime(path, (time.time() - age,) * 2)
+    with working(house):
+        assert soon(lambda: not old.exists())
+        assert young.exists()
+
+
 # -- the disk --------------------------------------------------------------------------------------------------------
 
 

@@ -11,13 +11,8 @@ _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,40})?\?([BbQq])\?([^?]*)\?=
 _BREAKS = re.compile(r"[\r\n]+")
 
 
-def header_text(raw: bytes, charset: str | None = None) -> str:
-    """Decode a header's value for reading; `charset` is the mail's own, for raw 8-bit bytes."""
-    return decode_words(raw_text(raw, charset))
-
-
 def raw_text(raw: bytes, charset: str | None = None) -> str:
-    """Turn a header's bytes into text, its encoded words untouched (RFC 6532 where it is UTF-8)."""
+    """Turn a header's bytes into text, encoded words untouched; `charset` is the mail's own, for raw 8-bit bytes (RFC 6532)."""
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii").replace("\0", "")
     try:
