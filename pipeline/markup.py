@@ -1,22 +1,18 @@
-"""HTML bodies: to text, without their quotes, and sanitised. Bounded and linear: one pass over the tags, no tree."""
+"""HTML bodies: their tags, and the text a reader sees. Bounded and linear: one pass over the tags, no tree."""
 
 from __future__ import annotations
 
 import html as entities
 import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.trim_tables import FORWARDED
-
 HTML_CHARACTERS = 2_000_000  # of which text is made
-SAFE_BYTES = 256 * 1024  # nh3 takes seconds for more
-SAFE_DEPTH = 200
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
+def words(text: str) -> frozenset[str]:
+    """Return the words of a table's cell."""
+    return frozenset(text.split())
 
 
 _NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9:_-]{0,40}")
@@ -25,14 +21,12 @@ _STOP = re.compile(r"[>\"']")
 _ATTRIBUTE = re.compile(r"""([a-zA-Z-]{2,20})\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+)""")
 _SPACES = re.compile(r"[ \t\r\n\f\v\xa0]+")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_BLOCKS = _set(
+_BLOCKS = words(
     "address article aside blockquote body center dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr html "
     "li main nav ol option p pre section table tbody tfoot thead tr ul"
 )
-_SPACED = _set("p h1 h2 h3 h4 h5 h6 blockquote ul ol table pre")  # a blank line around
-_RAW = _set("script style title noembed noframes")  # no tags inside (HTML, 13.2.5.1)
-_VOID = _set("area base br col embed hr img input link meta param source track wbr")
-_CLOSES_ITSELF = _set("p li td th tr dt dd option tbody thead tfoot colgroup")
+_SPACED = words("p h1 h2 h3 h4 h5 h6 blockquote ul ol table pre")  # a blank line around
+_RAW = words("script style title noembed noframes")  # no tags inside (HTML, 13.2.5.1)
 
 
 class Tag(NamedTuple):
@@ -208,135 +202,3 @@ class _Writer:
         self._break()
         text = "\n".join(self.lines).strip("\n")
         return _UNSTORABLE.sub("", text)
-
-
-# What clients put around the mail they answer: an element that is cut with its content, or a heading behind which all is quoted.
-_MAY_MARK = _set("div blockquote span hr table section")
-_QUOTES = _set("gmail_quote gmail_attr moz-cite-prefix yahoo_quoted protonmail_quote tutanota_quote zmail_extra freemail-quote")
-_HEADINGS = _set(
-    "divrplyfwdmsg x_divrplyfwdmsg olk_src_body_section appendonsend stopspelling zwchr "
-    "mail-editor-reference-message-container ms-outlook-mobile-reference-message"
-)
-_BORDER = re.compile(r"^(?:border:none;)?border-top:(?:solid(?:windowtext|#?[a-z0-9]+)1\.0pt|1pxsolid)")
-_MARKUP = re.compile(r"<[^<>]*>")
-_NEAR = 1500  # characters: a forward's marker, or the quote that belongs to an attribution
-
-
-def without_quotes(html: str) -> str:
-    """Cut what mail clients mark as quoted: Gmail, Apple, Thunderbird, Outlook, Yahoo, Proton, Zimbra. A forward is kept."""
-    kept: list[str] = []
-    cutting, depth, at, gmail = "", 0, 0, False
-    for tag in tags(html):
-        if cutting:
-            depth += {cutting: 1, f"/{cutting}": -1}.get(tag.name, 0)
-            if depth == 0 and tag.name == f"/{cutting}":
-                cutting, at = "", tag.end
-            continue
-        given = attributes(html[tag.start : tag.end]) if tag.name in _MAY_MARK else {}
-        if given and _is_heading(given):
-            above = "".join([*kept, html[at : tag.start]])
-            return above if _says_something(above) else html
-        if given and _is_quote(tag.name, given, gmail) and not _is_forward(html[tag.end : tag.end + _NEAR]):
-            kept.append(html[at : tag.start])
-            cutting, depth = tag.name, 1
-            if tag.name == "div" and "gmail_quote" in given.get("class", ""):
-                gmail = True  # answers may stand between its blockquotes: cut the attribution and the first of them only
-                if "<blockquote" in html[tag.end : tag.end + _NEAR].lower():
-                    cutting, depth = "blockquote", 0
-    return "".join(kept if cutting else [*kept, html[at:]])
-
-
-def _is_heading(given: dict[str, str]) -> bool:
-    return given.get("id") in _HEADINGS or bool(_BORDER.search(given.get("style", "").replace(" ", "")))
-
-
-def _is_quote(name: str, given: dict[str, str], gmail: bool) -> bool:
-    classes = _QUOTES.intersection(given.get("class", "").split())
-    if name == "blockquote":  # Gmail uses its class for mere indentation, too
-        return given.get("type") == "cite" or bool(classes - {"gmail_quote"} or (gmail and classes))
-    return bool(classes)
-
-
-def _is_forward(html: str) -> bool:
-    return bool(FORWARDED.search(_SPACES.sub(" ", _MARKUP.sub(" ", html))[:400]))
-
-
-def _says_something(html: str) -> bool:
-    return bool(to_text(html).strip())
-
-
-_TAGS = _set(
-    "a abbr b bdi bdo big blockquote br caption center cite code col colgroup dd del details dfn div dl dt em figcaption "
-    "figure font h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp small span strike strong sub summary sup "
-    "table tbody td tfoot th thead tr tt u ul var"
-)
-_ATTRIBUTES = {
-    "*": {"dir", "lang", "title", "align", "style"},
-    "a": {"href"},
-    "img": {"src", "alt", "width", "height"},
-    "font": {"color", "face"},
-    "col": {"span"},
-    "ol": {"start", "type"},
-    "td": {"colspan", "rowspan", "valign"},
-    "th": {"colspan", "rowspan", "valign"},
-    "table": {"border", "cellpadding", "cellspacing"},
-}
-_STYLES = _set("color font-weight font-style font-family text-align text-decoration vertical-align white-space")
-_STYLE_VALUE = re.compile(r"[\w\s#.,%'\"-]{1,100}|rgb\([\d\s,.%]{1,30}\)")
-_PALE = re.compile(r"white|ivory|snow|azure|mint|ghost|floral|linen|beige|transparent|(?:#?[ef][0-9a-f]?){3}$|rgb\(2[2-5]")
-
-
-def sanitise(html: str) -> str:
-    """Return HTML that may be shown: no script, handler, form, remote image or hidden text; what is too big or deep as text."""
-    html = html.replace("\0", "")
-    if len(html.encode("utf-8", "replace")) > SAFE_BYTES or _too_deep(html):
-        return f"<pre>{entities.escape(html[:HTML_CHARACTERS])}</pre>"
-    import nh3  # here: the reader needs it only where HTML is shown
-
-    return nh3.clean(
-        html,
-        tags=set(_TAGS),
-        clean_content_tags={"script", "style", "title", "noscript", "iframe", "object"},
-        attributes=_ATTRIBUTES,
-        attribute_filter=_attribute,
-        url_schemes={"http", "https", "mailto", "tel", "cid"},
-        link_rel="noopener noreferrer nofollow",
-    )
-
-
-def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Keep images that came with the mail, and styles that hide nothing."""
-    if name == "src":
-        return value if value.lower().startswith("cid:") else None
-    if name == "href":
-        return None if value.lower().startswith("cid:") else value
-    return _style(value) if name == "style" else value
-
-
-def _style(value: str) -> str | None:
-    """Keep the declarations we know; pale text on the page's white ground is hidden text."""
-    kept = []
-    for declaration in value[:2000].split(";"):
-        name, _, setting = (part.strip() for part in declaration.partition(":"))
-        name, setting = name.lower(), setting.strip()
-        if name in _STYLES and _STYLE_VALUE.fullmatch(setting) and not (name == "color" and _PALE.match(setting.lower())):
-            kept.append(f"{name}: {setting}")
-    return "; ".join(kept) or None
-
-
-def _too_deep(html: str) -> bool:
-    """Say whether more elements are open at once than nh3 can bear."""
-    open_now: Counter[str] = Counter()
-    depth = 0
-    for tag in tags(html):
-        if not tag.name or tag.name in _VOID or tag.name in _CLOSES_ITSELF:
-            continue
-        if not tag.name.startswith("/"):
-            open_now[tag.name] += 1
-            depth += 1
-        elif open_now[tag.name[1:]]:
-            open_now[tag.name[1:]] -= 1
-            depth -= 1
-        if depth > SAFE_DEPTH:
-            return True
-    return False

@@ -359,14 +359,14 @@ def _answer_read(
 
 
 def _answer(head: dict[str, Any], raw: bytes | memoryview, stages: Any) -> tuple[dict[str, Any], bytes]:
-    from . import markup, mime
+    from . import mime, sanitise
 
     match head["verb"]:
         case "read":
             return _answer_read(head, raw, stages), b""
         case "html":
             html = mime.html_of(raw)
-            return {}, markup.sanitise(html).encode() if html else b""
+            return {}, sanitise.sanitise(html).encode() if html else b""
         case "cut":
             return {}, mime.part_bytes(raw, Attachment(*head["attachment"]))
     raise ValueError(f"unknown verb {head['verb']!r}")

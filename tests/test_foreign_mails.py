@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import markup
+from pipeline import markup, trim_html
 from pipeline.letter import Mail
 from pipeline.mime import html_of, part_bytes, read_mail
 from pipeline.trim import new_text
@@ -102,7 +102,9 @@ def new_text_of(row: dict[str, Any]) -> str:
     if row.get("kind", "mail") == "mail":
         return read_mail(raw).reply_text
     text = raw.decode("utf-8", "replace")
-    return new_text(markup.to_text(markup.without_quotes(text), quotes=True)) if row["kind"] == "reply_html" else new_text(text)
+    return (
+        new_text(markup.to_text(trim_html.without_quotes(text), quotes=True)) if row["kind"] == "reply_html" else new_text(text)
+    )
 
 
 def reply_is_right(row: dict[str, Any]) -> bool:

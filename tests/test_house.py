@@ -22,7 +22,7 @@ PACKAGE = ROOT / "pipeline"
 # Which room stands on which floor, the planned ones too. A wing (mime, stages, cli, web) is a folder on one floor.
 FLOORS = (
     {"settings", "errors", "letter"},
-    {"mime.*", "markup", "trim", "trim_tables", "maildir", "tables", "migrations", "locks", "log"},
+    {"mime.*", "markup", "sanitise", "trim", "trim_html", "trim_tables", "maildir", "tables", "migrations", "locks", "log"},
     {"store", "desk", "readers", "search"},
     {"stages.*", "scan", "inflight", "line", "intake", "filing", "views"},
     {"runner", "audit"},
@@ -34,9 +34,12 @@ FLOORS = (
 # Imports on one floor, each with its reason; `a -> b` says that a may import b, never the other way round.
 NEIGHBOURS = {
     ("settings", "errors"): "wrong settings are an error with its sentence",
-    ("markup", "trim_tables"): "quoting in HTML is known by the same phrases",
+    ("sanitise", "markup"): "what is too deep for the sanitiser is seen by its tags",
+    ("trim_html", "markup"): "quotes in HTML are cut by their tags",
+    ("trim_html", "trim_tables"): "quoting in HTML is known by the same phrases",
     ("trim", "trim_tables"): "the phrases are data beside the code",
     ("mime", "markup"): "an HTML body becomes text while the mail is read",
+    ("mime", "trim_html"): "quotes are cut from HTML before it becomes text",
     ("mime", "trim"): "what was newly written is found while the mail is read",
     ("desk", "store"): "the desk is the unit of work of a store",
     ("line", "stages"): "the line is made of stages",

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from pipeline import markup
-from pipeline.markup import sanitise, to_text, without_quotes
+from pipeline.markup import to_text
+from pipeline.sanitise import sanitise
+from pipeline.trim_html import without_quotes
 
 TEXTS = {
     "paragraphs": ("<p>one</p><p>two</p>", "one\n\ntwo"),

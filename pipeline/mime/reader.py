@@ -6,7 +6,7 @@ import hashlib
 from functools import partial
 from typing import Any
 
-from pipeline import markup, trim
+from pipeline import markup, trim, trim_html
 from pipeline.letter import Address, Attachment, Mail
 from pipeline.mime import body, charsets, fields, identity, structure, transfer
 from pipeline.mime.addresses import ADDRESSES, addresses
@@ -135,7 +135,7 @@ def _headers(texts: list[tuple[str, str]], defects: list[str]) -> tuple[tuple[st
 def _reply_text(read: body.Body, text: str, subject: str) -> str:
     """Return what the writer newly wrote; quotes in HTML are cut by their client's marks first."""
     if not read.plain and read.html is not None:
-        text = read.text(lambda html: markup.to_text(markup.without_quotes(html), quotes=True))
+        text = read.text(lambda html: markup.to_text(trim_html.without_quotes(html), quotes=True))
     return trim.new_text(text, forwarded=trim.is_forwarded(subject))
 
 
