@@ -91,6 +91,46 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A recipient whom a mail did not reach (RFC 3464, 2.3)."""
+
+    address: str | None
+    action: str = "failed"  # or "delayed"
+    status: str | None = None  # "5.1.1" (RFC 3463)
+    reason: str = ""  # what the server said, on one line
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """What a delivery report tells: which mail did not arrive, at whom, and why."""
+
+    message_id: str | None  # of the mail that bounced, where the report names it
+    recipients: tuple[Undelivered, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """What one server found about a mail's origin (RFC 8601): "pass", "fail", "none"...; None where it says nothing."""
+
+    server: str  # its authserv-id, lower case; "" where the header has none
+    spf: str | None = None
+    dkim: str | None = None
+    dmarc: str | None = None
+    domain: str | None = None  # the domain of From that dmarc judged, lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The mail that another one forwards, as far as it can be read."""
+
+    author: Address | None = None
+    date: str | None = None  # UTC, ISO 8601
+    subject: str = ""
+    text: str = ""
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
     """A mail as it was read. Texts hold no NUL and no lone surrogate; ids have no angle brackets; dates are UTC, ISO 8601."""
 
@@ -112,6 +152,9 @@ class Mail:
     identity: str | None = None  # Message-ID, From, Date and content, as one digest; None if nothing was read
     kind: Kind = Kind.MESSAGE
     ticket_numbers: tuple[int, ...] = ()
+    auth: tuple[Authentication, ...] = ()  # topmost first; whom to believe is a setting
+    bounce: Bounce | None = None
+    original: Original | None = None  # where the mail forwards another one
     defects: tuple[str, ...] = ()
 
     @property

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import Retry
-from .letter import Address, Attachment, Kind, Letter, Mail, Outcome, Place, Step
+from .letter import Address, Attachment, Authentication, Bounce, Kind, Letter, Mail, Original, Outcome, Place, Step, Undelivered
 from .settings import Settings
 
 FRAME = struct.Struct(">IQ")
@@ -46,30 +46,51 @@ class ReaderDied(Exception):
 # -- the words on the wire -------------------------------------------------------------------------------------------
 
 
+# What a Mail's fields hold beside plain values: rows of these, or one of them.
+_ROWS: dict[str, type] = dict.fromkeys(("authors", "reply_to", "to", "cc"), Address) | {
+    "attachments": Attachment,
+    "auth": Authentication,
+}
+_TUPLES = ("in_reply_to", "references", "ticket_numbers", "defects")
+
+
 def _row(item: Any) -> list[Any] | None:
     return None if item is None else [getattr(item, name) for name in item.__dataclass_fields__]
 
 
 def mail_to_wire(mail: Mail) -> dict[str, Any]:
-    """Return a Mail as plain JSON values; addresses and attachments as rows of their fields."""
+    """Return a Mail as plain JSON values; what it holds of other kinds as rows of their fields."""
     wire = {name: getattr(mail, name) for name in Mail.__dataclass_fields__}
-    for name in ("authors", "reply_to", "to", "cc", "attachments"):
+    for name in _ROWS:
         wire[name] = [_row(item) for item in wire[name]]
     wire["sender"] = _row(mail.sender)
+    if mail.bounce:
+        wire["bounce"] = [mail.bounce.message_id, [_row(one) for one in mail.bounce.recipients]]
+    if mail.original:
+        wire["original"] = [_row(mail.original.author), *_row(mail.original)[1:]]  # type: ignore[index]
     return wire
 
 
 def mail_from_wire(wire: dict[str, Any]) -> Mail:
     """Undo `mail_to_wire`."""
-    for name in ("authors", "reply_to", "to", "cc"):
-        wire[name] = tuple(Address(*row) for row in wire[name])
-    for name in ("in_reply_to", "references", "ticket_numbers", "defects"):
+    for name, kind in _ROWS.items():
+        wire[name] = tuple(kind(*row) for row in wire[name])
+    for name in _TUPLES:
         wire[name] = tuple(wire[name])
-    wire["attachments"] = tuple(Attachment(*row) for row in wire["attachments"])
     wire["headers"] = tuple((name, value) for name, value in wire["headers"])
-    wire["sender"] = Address(*wire["sender"]) if wire["sender"] else None
+    wire["sender"] = _address(wire["sender"])
     wire["kind"] = Kind(wire["kind"])
+    if wire["bounce"]:
+        message_id, recipients = wire["bounce"]
+        wire["bounce"] = Bounce(message_id, tuple(Undelivered(*row) for row in recipients))
+    if wire["original"]:
+        author, *rest = wire["original"]
+        wire["original"] = Original(_address(author), *rest)
     return Mail(**wire)
+
+
+def _address(row: list[Any] | None) -> Address | None:
+    return Address(*row) if row else None
 
 
 _DECIDED = tuple(

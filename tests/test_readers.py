@@ -13,7 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.letter import Address, Attachment, Kind, Letter, Mail, Outcome, Place, Step
+from pipeline.letter import (
+    Address,
+    Attachment,
+    Authentication,
+    Bounce,
+    Kind,
+    Letter,
+    Mail,
+    Original,
+    Outcome,
+    Place,
+    Step,
+    Undelivered,
+)
 from pipeline.readers import Limits, Pool, ReaderDied, letter_from_wire, letter_to_wire
 
 from .conftest import a_mail
@@ -39,7 +52,10 @@ def test_a_letter_survives_the_wire() -> None:
     mail = Mail(
         "a@b", ("c@d",), ("e@f", "g@h"), "Betreff ✓", "2026-11-22T07:31:00+00:00", (Address("Ann", "ann@example.com"),),
         Address("S", "s@example.com"), (Address("", "r@example.com"),), (Address("", None),), (), "text", "new", True,
-        (part,), (("x-y", "z"),), "1f", Kind.LIST, (1, 2), ("a defect",),
+        (part,), (("x-y", "z"),), "1f", Kind.LIST, (1, 2),
+        (Authentication("mx.example.com", "pass", None, "fail", "example.com"),),
+        Bounce("i@d", (Undelivered("x@example.com", "failed", "5.1.1", "no such user"),)),
+        Original(Address("B", "b@example.com"), None, "s", "t", "j@d"), ("a defect",),
     )  # fmt: skip
     letter = (
         a_letter().because("parse: read", mail=mail, ticket=3, outcome=Outcome.HELD, verified=False, links=(4,)).marked("ours")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,9 @@ def _parsed(path: Path, raw: bytes, line: Any) -> dict[str, Any]:
         ],
         "kind": str(mail.kind),
         "ticket_numbers": list(mail.ticket_numbers),
+        "auth": [asdict(one) for one in mail.auth],
+        "bounce": asdict(mail.bounce) if mail.bounce else None,
+        "original": asdict(mail.original) if mail.original else None,
         "defects": defects,
     }
 
