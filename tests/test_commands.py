@@ -293,6 +293,9 @@ def test_parse_field_by_field(house: House) -> None:
         "cc": [{"name": "Bob B.", "address": "bob@example.com"}],
         "kind": "message",
         "ticket_numbers": [],
+        "auth": [],
+        "bounce": None,
+        "original": None,
         "defects": [],
     }
     assert os.listdir(house.home) == ["x.eml"]
