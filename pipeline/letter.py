@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -187,7 +188,7 @@ class Letter:
     verified: bool | None = None  # is the From proven? None: nobody said
     welcome: bool = True  # the sender belongs to the ticket: may reopen it
     links: tuple[int, ...] = ()  # tickets to link for the agent's eyes
-    raw: bytes | memoryview | None = field(default=None, repr=False, compare=False)  # only inside a reader
+    raw: bytes | mmap.mmap | None = field(default=None, repr=False, compare=False)  # only inside a reader
 
     def because(self, text: str, **changes: Any) -> Letter:
         """Return a copy with the changes and, on its trail, the reason (`stage: sentence`)."""

@@ -348,18 +348,16 @@ def _leave_the_network() -> None:
 
 
 @contextlib.contextmanager
-def _body(head: dict[str, Any], body: bytes) -> Iterator[bytes | memoryview]:
+def _body(head: dict[str, Any], body: bytes) -> Iterator[bytes | mmap.mmap]:
     """Yield the raw mail: the body, or the named file mapped into memory."""
     if "path" not in head:
         yield body
         return
     with open(head["path"], "rb") as file:
-        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with its last view
+        yield mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # unmapped with the last who knows it
 
 
-def _answer_read(
-    head: dict[str, Any], raw: bytes | memoryview, stages: list[tuple[str, Callable[..., Letter]]]
-) -> dict[str, Any]:
+def _answer_read(head: dict[str, Any], raw: bytes | mmap.mmap, stages: list[tuple[str, Callable[..., Letter]]]) -> dict[str, Any]:
     too_large = len(raw) > head["most"]
     letter = Letter(digest=head["digest"], place=Place(head["box"], head["key"]), raw=raw[:HEAD] if too_large else raw)
     for name, stage in stages:
@@ -379,7 +377,7 @@ def _answer_read(
     return {"letter": letter_to_wire(letter)}
 
 
-def _answer(head: dict[str, Any], raw: bytes | memoryview, stages: Any) -> tuple[dict[str, Any], bytes]:
+def _answer(head: dict[str, Any], raw: bytes | mmap.mmap, stages: Any) -> tuple[dict[str, Any], bytes]:
     from . import mime, sanitise
 
     match head["verb"]:

@@ -30,7 +30,7 @@ ATTACHMENT = ["filename", "content_type", "size", "sha256", "inline", "content_i
 FAILED = ["id", "file", "sha256", "reason", "stage", "attempts", "when"]
 AUDIT = ["complete", "files", "waiting", "ledger", "missing", "orphaned", "by_outcome"]
 PARSED = ["file", "sha256", "message_id", "in_reply_to", "references", "subject", "date", "from", "sender", "reply_to", "to"]
-PARSED += ["cc", "text", "reply_text", "html", "attachments", "kind", "ticket_numbers", "defects"]
+PARSED += ["cc", "text", "reply_text", "html", "attachments", "kind", "ticket_numbers", "defects", "auth", "bounce", "original"]
 WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 
 INVOICE = b"""\

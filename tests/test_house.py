@@ -57,7 +57,7 @@ KNOW_PEEWEE = {"store", "desk", "tables", "views", "scan", "filing", "runner", "
 # A frozen copy of tables is one function by its protocol, however long.
 LONG = {"migrations.0001_initial.up"}
 LONGEST_FUNCTION = 50
-MOST_LINES = 6_500  # of code, without web/: blank lines, comments and docstrings are free (docs/decisions.md)
+MOST_LINES = 8_000  # of code, without web/: blank lines, comments and docstrings are free (docs/decisions.md)
 MOST_SETTINGS = 60
 
 # Public things whose sentence stands elsewhere.

@@ -133,10 +133,10 @@ def _parsed(path: Path, raw: bytes, line: Any) -> dict[str, Any]:
         ],
         "kind": str(mail.kind),
         "ticket_numbers": list(mail.ticket_numbers),
+        "defects": defects,
         "auth": [asdict(one) for one in mail.auth],
         "bounce": asdict(mail.bounce) if mail.bounce else None,
         "original": asdict(mail.original) if mail.original else None,
-        "defects": defects,
     }
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline import markup
 from pipeline.mime import charsets, transfer
 from pipeline.mime.structure import Part
+from pipeline.mime.transfer import Source
 
 TEXT_CHARACTERS = 5_000_000
+TEXT_BYTES = 2 * TEXT_CHARACTERS  # encoded bytes of one part of which text is made
 
+_TOO_LONG = f"text above {TEXT_CHARACTERS // 1_000_000} MB: the rest is only in the raw mail"
 _BODY_TYPES = frozenset({"text/plain", "text/html", "text/enriched", "text/richtext", "text/markdown"})
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
-_UU_BLOCK = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,255}?)\r?\n(?:[ -`][^\n]*\n)*?end[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
+_UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,255}?)\r?\n", re.MULTILINE)
+_UU_END = re.compile(rb"^end[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
+_UU_LINES = re.compile(rb"(?:[ -`][^\n]*\n)*")
 
 
 class Piece(NamedTuple):
@@ -43,7 +47,7 @@ class Found(NamedTuple):
 class Body:
     """Walk over a tree and keep its text and its attachments; `texts` remembers what was decoded, by the part's start."""
 
-    data: bytes
+    data: Source
     pieces: list[Piece] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
     texts: dict[int, str] = field(default_factory=dict)
@@ -71,7 +75,7 @@ class Body:
         texts = [piece.plain if (piece.plain or "").strip() or not piece.html else of_html(piece.html) for piece in self.pieces]
         text = "\n".join(text for text in texts if text)
         if len(text) > TEXT_CHARACTERS:
-            self.defects.append(f"text above {TEXT_CHARACTERS // 1_000_000} MB: the rest is only in the raw mail")
+            self.defects.append(_TOO_LONG)
         return charsets.clean(text[:TEXT_CHARACTERS])
 
     def _pieces(self, part: Part, inside: str) -> list[Piece]:
@@ -128,19 +132,26 @@ class Body:
         if self.data.find(b"begin ", part.start, part.end) < 0:
             return None
         kept, at = [], part.start
-        for block in _UU_BLOCK.finditer(self.data, part.start, part.end):
+        for block, end in _uu_blocks(self.data, part.start, part.end):
             kept.append(self.data[at : block.start()])
             name = charsets.clean(charsets.decode(block[1], part.parameters.get("charset"))).strip() or None
-            self.found.append(Found(part, block.start(), block.end(), "x-uuencode", name, "application/octet-stream", False))
-            at = block.end()
+            self.found.append(Found(part, block.start(), end, "x-uuencode", name, "application/octet-stream", False))
+            at = end
         self.decoded(part)
         text = charsets.decode(b"".join([*kept, self.data[at : part.end]]), part.parameters.get("charset"))
         return charsets.clean(_lines(text)) if kept else None
 
+    def _encoded(self, part: Part) -> bytes:
+        """Return the encoded bytes of a text part; of an endless one the first lines."""
+        if part.end - part.start <= TEXT_BYTES:
+            return self.data[part.start : part.end]
+        self.defects.append(_TOO_LONG)
+        return self.data[part.start : self.data.rfind(b"\n", part.start, part.start + TEXT_BYTES) + 1 or part.start + TEXT_BYTES]
+
     def decoded(self, part: Part) -> str:
         """Return a text part as text with LF line ends (decoded once)."""
         if part.start not in self.texts:
-            raw = transfer.decode(self.data[part.start : part.end], part.encoding)
+            raw = transfer.decode(self._encoded(part), part.encoding)
             label = part.parameters.get("charset")
             if part.content_type == "text/html" and charsets.codec_of(label) is None:
                 meta = _META_CHARSET.search(raw[:2048])
@@ -172,10 +183,18 @@ def _is_shown(part: Part) -> bool:
     return part.content_type in ("text/plain", "text/html") and part.disposition == "inline"
 
 
-def described(data: bytes, found: Found) -> tuple[bytes, int, str]:
-    """Return an attachment's decoded bytes, their number and their SHA-256."""
-    decoded = transfer.decode(data[found.start : found.end], found.encoding)
-    return decoded, len(decoded), hashlib.sha256(decoded).hexdigest()
+def _uu_blocks(data: Source, start: int, end: int) -> Iterator[tuple[re.Match[bytes], int]]:
+    """Yield the `begin` line of every uuencoded file, and where the file ends."""
+    last: re.Match[bytes] | None = None
+    while begin := _UU_BEGIN.search(data, start, end):
+        start = begin.end()
+        if last is None or last.start() < start:
+            last = _UU_END.search(data, start, end)
+        if last is None:
+            return
+        if _UU_LINES.match(data, start, last.start()).end() == last.start():  # type: ignore[union-attr]
+            start = last.end()
+            yield begin, start
 
 
 def _lines(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 IDENTITY_VERSION = 1
+BLANK_AT_ONCE = 1 << 16
 
 
 class Content(NamedTuple):
@@ -22,9 +23,35 @@ def of_text(text: str) -> bytes:
     return hashlib.sha256(" ".join(text.split()).encode("utf-8", "replace")).digest()
 
 
-def of_lines(data: bytes) -> bytes:
-    """Digest other text: line ends do not matter, nor blank lines that a mailbox format adds at its end."""
-    return hashlib.sha256(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n")).digest()
+class Lines:
+    """Digest other text piece by piece: line ends do not matter, nor blank lines that a mailbox format adds at its end."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._blank = 0  # line ends that may be the last ones
+        self._half = False  # did the piece before end within a CRLF?
+
+    def update(self, piece: bytes) -> None:
+        if self._half:
+            piece = b"\r" + piece
+        self._half = piece.endswith(b"\r")
+        if b"\r" in piece:
+            piece = piece[: len(piece) - self._half].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        said = piece.rstrip(b"\n")
+        if said:
+            self._write_blank()
+            self._digest.update(said)
+        self._blank += len(piece) - len(said)
+
+    def _write_blank(self) -> None:
+        while self._blank:
+            count = min(self._blank, BLANK_AT_ONCE)
+            self._digest.update(b"\n" * count)
+            self._blank -= count
+
+    def digest(self) -> bytes:
+        """Return the digest; what was held back was at the end, and is left out."""
+        return self._digest.digest()
 
 
 def identity(message_id: str | None, author: str, date: str, subject: str, contents: Iterable[Content]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
+import re
 from functools import partial
 from typing import Any
 
@@ -11,15 +13,17 @@ from pipeline.letter import Address, Attachment, Mail
 from pipeline.mime import body, charsets, fields, identity, structure, transfer
 from pipeline.mime.addresses import ADDRESSES, addresses
 from pipeline.mime.structure import Part
+from pipeline.mime.transfer import Source
 from pipeline.mime.words import decode_words, raw_text
 
 HEADERS = 200
 HEADER_CHARACTERS = 64 * 1024
 
+_SAYS_SOMETHING = re.compile(rb"[^\0 \t\r\n]")
 _LINE_TYPES = ("text/", "message/", "multipart/")
 
 
-def read_mail(raw: bytes | memoryview) -> Mail:
+def read_mail(raw: bytes | memoryview | mmap.mmap) -> Mail:
     """Read a mail; never raises. What is broken or was left out is told in its defects."""
     try:
         return _read(structure.workable(raw))
@@ -27,19 +31,19 @@ def read_mail(raw: bytes | memoryview) -> Mail:
         return Mail(defects=(f"the reader broke: {type(error).__name__}",))
 
 
-def part_bytes(raw: bytes | memoryview, attachment: Attachment) -> bytes:
+def part_bytes(raw: bytes | memoryview | mmap.mmap, attachment: Attachment) -> bytes:
     """Cut an attachment out of its raw mail and decode it."""
     return transfer.decode(bytes(raw[attachment.start : attachment.end]), attachment.encoding)
 
 
-def html_of(raw: bytes | memoryview) -> str | None:
+def html_of(raw: bytes | memoryview | mmap.mmap) -> str | None:
     """Return the HTML body as it was written, not sanitised; None if there is none."""
     data = structure.workable(raw)
     html = body.Body(data).read(structure.split(data)[0]).html
     return None if html is None else charsets.clean(html)
 
 
-def _read(data: bytes) -> Mail:
+def _read(data: Source) -> Mail:
     root, defects = structure.split(data)
     if not root.fields:
         return _headless(data, defects)
@@ -58,9 +62,9 @@ def _read(data: bytes) -> Mail:
     )
 
 
-def _headless(data: bytes, defects: list[str]) -> Mail:
+def _headless(data: Source, defects: list[str]) -> Mail:
     """Return what can be said of bytes without any header line: they are no mail."""
-    if not data.strip(b"\0 \t\r\n"):
+    if not _SAYS_SOMETHING.search(data):
         return Mail(defects=("the mail is empty",))
     text = charsets.decode(data[: body.TEXT_CHARACTERS]).replace("\r\n", "\n").replace("\r", "\n")
     return Mail(text=charsets.clean(text), defects=("no header line", *defects))
@@ -139,29 +143,50 @@ def _reply_text(read: body.Body, text: str, subject: str) -> str:
     return trim.new_text(text, forwarded=trim.is_forwarded(subject))
 
 
-def _attachments(data: bytes, root: Part, read: body.Body) -> tuple[tuple[Attachment, ...], list[identity.Content]]:
-    """Describe every attachment, and digest every leaf part for the identity; each is decoded once."""
+def _attachments(data: Source, root: Part, read: body.Body) -> tuple[tuple[Attachment, ...], list[identity.Content]]:
+    """Describe every attachment, and digest every leaf part for the identity; each is decoded once, in pieces."""
     found_in: dict[int, list[body.Found]] = {}
     for found in read.found:
         found_in.setdefault(found.part.start, []).append(found)
     attachments: list[Attachment] = []
     contents: list[identity.Content] = []
     for leaf in root.leaves():
-        decoded = None
+        whole = None
         for found in found_in.get(leaf.start, ()):
-            decoded, size, sha256 = body.described(data, found)
-            attachments.append(_attachment(found, size, sha256))
-        contents.append(identity.Content(leaf.content_type, leaf.filename, _digest(data, read, leaf, decoded)))
+            measured = _Measured(data, found.start, found.end, found.encoding, _has_lines(leaf))
+            attachments.append(_attachment(found, measured))
+            whole = measured if (found.start, found.end) == (leaf.start, leaf.end) else whole
+        contents.append(identity.Content(leaf.content_type, leaf.filename, _digest(data, read, leaf, whole)))
     return tuple(attachments), contents
 
 
-def _attachment(found: body.Found, size: int, sha256: str) -> Attachment:
+class _Measured:
+    """The size and the digests of what a stretch of the mail decodes to."""
+
+    def __init__(self, data: Source, start: int, end: int, encoding: str, has_lines: bool) -> None:
+        whole = hashlib.sha256()
+        lines = identity.Lines() if has_lines else None
+        self.size = 0
+        for piece in transfer.stream(data, start, end, encoding):
+            self.size += len(piece)
+            whole.update(piece)
+            if lines:
+                lines.update(piece)
+        self.sha256 = whole.hexdigest()
+        self.content = lines.digest() if lines else whole.digest()
+
+
+def _has_lines(leaf: Part) -> bool:
+    return leaf.content_type.startswith(_LINE_TYPES) or leaf.encoding != "base64"  # its line ends changed on the way
+
+
+def _attachment(found: body.Found, measured: _Measured) -> Attachment:
     part = found.part
     return Attachment(
         found.filename,
         found.content_type,
-        size,
-        sha256,
+        measured.size,
+        measured.sha256,
         found.inline,
         part.content_id,
         part.path,
@@ -171,15 +196,12 @@ def _attachment(found: body.Found, size: int, sha256: str) -> Attachment:
     )
 
 
-def _digest(data: bytes, read: body.Body, leaf: Part, decoded: bytes | None) -> bytes:
+def _digest(data: Source, read: body.Body, leaf: Part, whole: _Measured | None) -> bytes:
     """Digest a leaf: text by its words, other text by its lines, the rest by its bytes."""
-    if leaf.content_type in ("text/plain", "text/html") and leaf.end - leaf.start <= 2 * body.TEXT_CHARACTERS:
+    if leaf.content_type in ("text/plain", "text/html") and leaf.end - leaf.start <= body.TEXT_BYTES:
         return identity.of_text(read.decoded(leaf))
-    if decoded is None:
-        decoded = transfer.decode(data[leaf.start : leaf.end], leaf.encoding)
-    if leaf.content_type.startswith(_LINE_TYPES) or leaf.encoding != "base64":  # its line ends changed on the way
-        return identity.of_lines(decoded)
-    return hashlib.sha256(decoded).digest()
+    whole = whole or _Measured(data, leaf.start, leaf.end, leaf.encoding, _has_lines(leaf))
+    return whole.content
 
 
 def _identity(root: Part, mail_fields: dict[str, Any], contents: list[identity.Content]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from dataclasses import dataclass, field
 
 from pipeline.mime.fields import parameters
+from pipeline.mime.transfer import Source
 from pipeline.mime.words import raw_text
 
 PARTS = 1000
@@ -14,6 +16,7 @@ HEADER_BYTES = 256 * 1024  # of one part, together
 FIELD_BYTES = 32 * 1024
 LOOKALIKES = 100_000  # lines that begin like a boundary and are none
 
+_BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*")
 _FIELD = re.compile(rb"(?!--)([!-9;-~]{1,200})[ \t]*:[ \t]*([^\n]*(?:(?:\n[ \t]+\r?)?\n[ \t]+[^\s][^\n]*)*)\n?")
 _KNOWN = re.compile(
     rb"(?:content-|mime-version|from|to|cc|bcc|subject|date|sender|reply-to|message-id|in-reply-to|references|received|return-path"
@@ -57,23 +60,25 @@ class Part:
         return [leaf for child in self.children for leaf in child.leaves()] if self.children else [self]
 
 
-def workable(raw: bytes | memoryview) -> bytes:
-    """Return the mail as bytes with line feeds at the same offsets as its line ends."""
-    data = bytes(raw)
-    return data.replace(b"\r", b"\n") if b"\r" in data and b"\n" not in data else data
+def workable(raw: bytes | memoryview | mmap.mmap) -> Source:
+    """Return the mail with line feeds at the same offsets as its line ends; a mapped file stays where it is."""
+    mapped = raw.obj if isinstance(raw, memoryview) else raw
+    data = mapped if isinstance(mapped, mmap.mmap) and len(mapped) == len(raw) else bytes(raw)
+    if data.find(b"\r") >= 0 and data.find(b"\n") < 0:
+        return data[:].replace(b"\r", b"\n")
+    return data
 
 
-def split(data: bytes) -> tuple[Part, list[str]]:
+def split(data: Source) -> tuple[Part, list[str]]:
     """Split a mail into its parts; the second value says what was wrong or left out."""
     splitter = _Splitter(data)
     return splitter.entity(_first_field(data), len(data), (), "text/plain"), list(dict.fromkeys(splitter.defects))
 
 
-def _first_field(data: bytes) -> int:
+def _first_field(data: Source) -> int:
     """Skip what stands before the headers: a byte order mark, blank lines, the `From ` line of a mbox."""
-    at = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    at = re.compile(rb"\s*").match(data, at).end()  # type: ignore[union-attr]
-    if data.startswith((b"From ", b">From "), at) and not _FIELD.match(data, at):
+    at = _BEFORE.match(data).end()  # type: ignore[union-attr]
+    if data[at : at + 6].startswith((b"From ", b">From ")) and not _FIELD.match(data, at):
         at = data.find(b"\n", at) + 1 or len(data)
     return at if _FIELD.match(data, at) else 0
 
@@ -81,7 +86,7 @@ def _first_field(data: bytes) -> int:
 class _Splitter:
     """Hold what bounds the work: how many parts and boundary look-alikes were met so far."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Source) -> None:
         self.data = data
         self.parts = 0
         self.lookalikes = 0
@@ -162,10 +167,8 @@ class _Splitter:
         """Return the spans between the delimiter lines; a missing last one is the end of the part (RFC 2046, 5.1.1)."""
         spans: list[tuple[int, int]] = []
         needle, start, at = b"\n--" + boundary, 0, max(part.start - 1, 0)
-        if part.start == 0 and self.data.startswith(needle[1:]):
-            at = -1
         while len(spans) <= PARTS and self.lookalikes < LOOKALIKES:
-            found = self.data.find(needle, at, part.end) if at >= 0 else -1
+            found = self.data.find(needle, at, part.end)
             if found < 0:
                 break
             at = found + len(needle)
@@ -174,7 +177,7 @@ class _Splitter:
                 self.lookalikes += 1
                 continue
             if start:
-                spans.append((start, max(found - self.data.startswith(b"\r", found - 1), start)))
+                spans.append((start, max(found - (self.data[found - 1 : found] == b"\r"), start)))
             if closing[1]:
                 return spans
             start = min(closing.end() + 1, part.end)

@@ -1,28 +1,86 @@
-"""Content transfer encodings (RFC 2045, section 6), forgiving: whatever can be decoded is."""
+"""Content transfer encodings (RFC 2045, section 6), forgiving: whatever can be decoded is, a mebibyte at a time."""
 
 from __future__ import annotations
 
 import binascii
+import mmap
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+Source = bytes | mmap.mmap  # a raw mail, in memory or mapped from its file
+
+WINDOW = 1 << 20  # encoded bytes that are decoded at once
+FOOTER = 64 * 1024  # bytes at the end of a base64 part among which a list server's words are looked for
+_PIECES = 1000  # separately padded pieces of base64 in one part
 
 _ONLY_BASE64 = re.compile(rb"[A-Za-z0-9+/=\r\n]*\Z")
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+_PADDING = re.compile(rb"[=\r\n \t]*")
+_UNPADDED = re.compile(rb"[^=]+")
 _ALPHABET = bytes(range(256)).translate(None, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-_CHUNKS = 1000  # separately padded pieces of base64 in one part
+
+
+def stream(data: Source, start: int, end: int, encoding: str) -> Iterator[bytes]:
+    """Yield what data[start:end] decodes to, piece by piece; an unknown encoding means as it is."""
+    return _STREAMS.get(encoding, _windows)(data, start, end)
+
+
+def decode(data: bytes, encoding: str) -> bytes:
+    """Decode bytes that are few enough to hold."""
+    return b"".join(stream(data, 0, len(data), encoding))
 
 
 def base64(data: bytes) -> bytes:
     """Decode base64, also if it is unpadded, dirty, or was glued together from padded pieces."""
-    footer = _BLANK_LINE.search(data.rstrip())
-    if footer and not _ONLY_BASE64.match(data, footer.end()):
-        data = data[: footer.start()]  # a list server wrote below it
-    head, pad, tail = data.partition(b"=")
-    decoded = _piece(head)
-    rest = tail.lstrip(b"=\r\n \t") if pad else b""
-    if rest and _ONLY_BASE64.match(rest):
-        decoded += b"".join(_piece(piece) for piece in re.split(rb"=+", rest, maxsplit=_CHUNKS))
-    return decoded
+    return b"".join(_base64(data, 0, len(data)))
+
+
+def _windows(data: Source, start: int, end: int) -> Iterator[bytes]:
+    for at in range(start, end, WINDOW):
+        yield data[at : min(at + WINDOW, end)]
+
+
+def _line_windows(data: Source, start: int, end: int) -> Iterator[bytes]:
+    """Yield windows that end with a line; where a line is endless, at least not within an escape."""
+    while end - start > WINDOW:
+        cut = data.rfind(b"\n", start, start + WINDOW) + 1
+        if not cut:
+            escape = data.rfind(b"=", start + WINDOW - 2, start + WINDOW)
+            cut = escape if escape >= 0 else start + WINDOW
+        yield data[start:cut]
+        start = cut
+    yield data[start:end]
+
+
+def _base64(data: Source, start: int, end: int) -> Iterator[bytes]:
+    end = _above_footer(data, start, end)
+    pad = data.find(b"=", start, end)
+    yield from _run(data, start, end if pad < 0 else pad)
+    rest = _PADDING.match(data, pad, end).end() if pad >= 0 else end  # type: ignore[union-attr]
+    if rest < end and _ONLY_BASE64.match(data, rest, end):
+        for piece in islice(_UNPADDED.finditer(data, rest, end), _PIECES):
+            yield from _run(data, *piece.span())
+
+
+def _above_footer(data: Source, start: int, end: int) -> int:
+    """Return where the encoded lines end: a list server may have written below them."""
+    first = max(start, end - FOOTER)
+    tail = data[first:end].rstrip()
+    blank = _BLANK_LINE.search(tail)
+    return first + blank.start() if blank and not _ONLY_BASE64.match(tail, blank.end()) else end
+
+
+def _run(data: Source, start: int, end: int) -> Iterator[bytes]:
+    """Decode one run without padding; four characters are three bytes, what is left over goes to the next window."""
+    left = b""
+    while end - start > WINDOW:
+        kept = left + data[start : start + WINDOW].translate(None, _ALPHABET)
+        whole = len(kept) // 4 * 4
+        yield binascii.a2b_base64(kept[:whole])
+        left = kept[whole:]
+        start += WINDOW
+    yield _piece(left + data[start:end])
 
 
 def _piece(data: bytes) -> bytes:
@@ -57,17 +115,12 @@ def _uu_line(line: bytes) -> bytes:
             return b""
 
 
-DECODERS: dict[str, Callable[[bytes], bytes]] = {
-    "base64": base64,
-    "quoted-printable": quoted_printable,
-    "x-uuencode": uuencode,
-    "uuencode": uuencode,
-    "x-uue": uuencode,
-    "uue": uuencode,
+def _by_lines(decoder: Callable[[bytes], bytes]) -> Callable[[Source, int, int], Iterator[bytes]]:
+    return lambda data, start, end: map(decoder, _line_windows(data, start, end))
+
+
+_STREAMS: dict[str, Callable[[Source, int, int], Iterator[bytes]]] = {
+    "base64": _base64,
+    "quoted-printable": _by_lines(quoted_printable),
+    **dict.fromkeys(("x-uuencode", "uuencode", "x-uue", "uue"), _by_lines(uuencode)),
 }
-
-
-def decode(data: bytes, encoding: str) -> bytes:
-    """Decode a part's bytes; an unknown encoding means as they are."""
-    decoder = DECODERS.get(encoding)
-    return decoder(data) if decoder else data
