@@ -17,6 +17,7 @@ def words(text: str) -> frozenset[str]:
 
 _NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9:_-]{0,40}")
 _OPENING = re.compile(r"<(?=/?[a-zA-Z]|[!?])")
+_SIMPLE = re.compile(r"""<(/?[a-zA-Z][a-zA-Z0-9:_-]{0,40}+)(?:[^<>"']|"[^"<>]*+"|'[^'<>]*+')*+>""")  # nearly every tag
 _STOP = re.compile(r"[>\"']")
 _ATTRIBUTE = re.compile(r"""([a-zA-Z-]{2,20})\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+)""")
 _SPACES = re.compile(r"[ \t\r\n\f\v\xa0]+")
@@ -43,13 +44,14 @@ def tags(source: str) -> Iterator[Tag]:
     at = 0
     while found := _OPENING.search(source, at):
         opening = found.start()
-        tag = scanner.tag(opening)
+        simple = _SIMPLE.match(source, opening)
+        tag = Tag(simple[1].lower(), opening, simple.end()) if simple else scanner.tag(opening)
         if not tag.name and ">" in scanner.missing:
             break  # no tag ends any more
         if opening > at:
             yield Tag("", at, opening)
         yield tag
-        at = scanner.content_end(tag)
+        at = scanner.content_end(tag) if tag.name in _RAW else tag.end
     if at < len(source):
         yield Tag("", at, len(source))
 
@@ -72,9 +74,7 @@ class _Scanner:
         return Tag(name[0].lower() if name else "!", at, end) if end else Tag("", at, at + 1)
 
     def content_end(self, tag: Tag) -> int:
-        """Return where to read on: behind the content of a raw element, else behind the tag."""
-        if tag.name not in _RAW:
-            return tag.end
+        """Return where to read on behind a raw element: at its closing tag, if it has one."""
         end = self._find(f"</{tag.name}", tag.end)
         return tag.end if end < 0 else end
 
