@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from pipeline import tables
-from pipeline.desk import Delivery, Desk, Shelf
+from pipeline.desk import Delivery, Desk
 from pipeline.errors import Retry
 from pipeline.letter import Address, Attachment, Letter, Mail, Outcome, Place
 from pipeline.settings import load
 from pipeline.stages.match import match
 from pipeline.stages.persist import persist
 from pipeline.store import Store, pack
+from pipeline.unit import Shelf
 
 NOON = "2026-11-22T12:00:00+00:00"
 

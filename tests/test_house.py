@@ -22,8 +22,9 @@ PACKAGE = ROOT / "pipeline"
 # Which room stands on which floor, the planned ones too. A wing (mime, stages, cli, web) is a folder on one floor.
 FLOORS = (
     {"settings", "errors", "letter"},
-    {"mime.*", "markup", "sanitise", "trim", "trim_html", "trim_tables", "maildir", "tables", "migrations", "locks", "log"},
-    {"store", "desk", "readers", "search"},
+    {"mime.*", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "maildir", "tables", "migrations"}
+    | {"locks", "log"},
+    {"store", "unit", "ledger", "desk", "readers", "search"},
     {"stages.*", "scan", "inflight", "line", "intake", "filing", "views"},
     {"runner", "audit"},
     {"worker", "up", "explain", "demo", "outbox", "sync.*", "web.*"},
@@ -34,6 +35,7 @@ FLOORS = (
 # Imports on one floor, each with its reason; `a -> b` says that a may import b, never the other way round.
 NEIGHBOURS = {
     ("settings", "errors"): "wrong settings are an error with its sentence",
+    ("sanitise", "links"): "what is shown says where its links lead",
     ("sanitise", "markup"): "what is too deep for the sanitiser is seen by its tags",
     ("trim_html", "markup"): "quotes in HTML are cut by their tags",
     ("trim_html", "trim_tables"): "quoting in HTML is known by the same phrases",
@@ -41,7 +43,12 @@ NEIGHBOURS = {
     ("mime", "markup"): "an HTML body becomes text while the mail is read",
     ("mime", "trim_html"): "quotes are cut from HTML before it becomes text",
     ("mime", "trim"): "what was newly written is found while the mail is read",
-    ("desk", "store"): "the desk is the unit of work of a store",
+    ("unit", "store"): "a unit of work is one of a store",
+    ("ledger", "store"): "it asks the store for its rows",
+    ("ledger", "unit"): "the ledger is written as a unit of work",
+    ("desk", "store"): "it is made for a store",
+    ("desk", "unit"): "it deletes rows as a unit of work does",
+    ("desk", "ledger"): "the desk is a ledger that knows tickets too",
     ("line", "stages"): "the line is made of stages",
     ("intake", "line"): "what is taken is read by the line",
 }
@@ -52,7 +59,7 @@ UPWARDS = {
 }
 
 # Who may know Peewee and the tables: the store's wing, and the rooms that ask their own questions.
-KNOW_PEEWEE = {"store", "desk", "tables", "views", "scan", "filing", "runner", "audit", "explain", "demo", "migrations", "sync"}
+KNOW_PEEWEE = {"store", "unit", "ledger", "desk", "tables", "views", "scan", "filing", "runner", "audit", "explain", "demo", "migrations", "sync"}
 
 # A frozen copy of tables is one function by its protocol, however long.
 LONG = {"migrations.0001_initial.up"}
