@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 HTML_CHARACTERS = 2_000_000  # of which text is made
+TAGS = 200_000  # that are read: what stands behind them is in the raw mail only
 
 
 def words(text: str) -> frozenset[str]:
@@ -42,7 +43,10 @@ def tags(source: str) -> Iterator[Tag]:
     """Yield text and tags in order; comments and the content of raw elements are left out."""
     scanner = _Scanner(source)
     at = 0
-    while found := _OPENING.search(source, at):
+    for _ in range(TAGS):
+        found = _OPENING.search(source, at)
+        if found is None:
+            break
         opening = found.start()
         simple = _SIMPLE.match(source, opening)
         tag = Tag(simple[1].lower(), opening, simple.end()) if simple else scanner.tag(opening)
@@ -52,6 +56,8 @@ def tags(source: str) -> Iterator[Tag]:
             yield Tag("", at, opening)
         yield tag
         at = scanner.content_end(tag) if tag.name in _RAW else tag.end
+    else:
+        return
     if at < len(source):
         yield Tag("", at, len(source))
 

@@ -6,14 +6,17 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from pipeline import markup
-from pipeline.mime import charsets, transfer
-from pipeline.mime.structure import Part
+from pipeline.mime import charsets, tnef, transfer
+from pipeline.mime.structure import PARTS, Part
 from pipeline.mime.transfer import Source
 
 TEXT_CHARACTERS = 5_000_000
+TNEF_BYTES = 48 << 20  # encoded; a larger winmail.dat is kept whole
+TNEF_DEPTH = 3
 TEXT_BYTES = 2 * TEXT_CHARACTERS  # encoded bytes of one part of which text is made
 
 _TOO_LONG = f"text above {TEXT_CHARACTERS // 1_000_000} MB: the rest is only in the raw mail"
@@ -32,15 +35,22 @@ class Piece(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An attachment before it is described: its part and span, and whether it belongs into the text."""
+    """An attachment before it is measured: its part, its span of encoded bytes, and what is said of it."""
 
     part: Part
+    path: str
     start: int
     end: int
     encoding: str
     filename: str | None
     content_type: str
     inline: bool
+    content_id: str | None
+    bytes: memoryview | None = None  # what it decodes to, where that was done already
+
+
+def _whole(part: Part) -> Found:
+    return Found(part, part.path, part.start, part.end, part.encoding, part.filename, part.content_type, False, part.content_id)
 
 
 @dataclass(slots=True)
@@ -51,14 +61,20 @@ class Body:
     pieces: list[Piece] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
     texts: dict[int, str] = field(default_factory=dict)
+    packed: list[bytes] = field(default_factory=list)  # what each winmail.dat decodes to
     defects: list[str] = field(default_factory=list)
 
     def read(self, root: Part) -> Body:
         """Read the whole tree; a long text is cut, and says so."""
         self.pieces = self._pieces(root, "")
-        if not any((piece.plain or piece.html or "").strip() for piece in self.pieces):
+        if not self._says_something():
             self.pieces = next((self._text(found.part) for found in self.found if _is_shown(found.part)), self.pieces)
+        if not self._says_something() and self.packed:
+            self.pieces = [Piece(*tnef.body(self.packed[0]))]
         return self
+
+    def _says_something(self) -> bool:
+        return any((piece.plain or piece.html or "").strip() for piece in self.pieces)
 
     @property
     def html(self) -> str | None:
@@ -114,7 +130,29 @@ class Body:
     def _attach(self, part: Part, inside: str) -> None:
         meant_inside = part.disposition != "attachment" or inside == "related"
         inline = part.disposition == "inline" or bool(part.content_id and meant_inside)
-        self.found.append(Found(part, part.start, part.end, part.encoding, part.filename, part.content_type, inline))
+        if not (tnef.is_promised(part.content_type, part.filename) and self._unpack(part)):
+            self.found.append(_whole(part)._replace(inline=inline))
+
+    def _unpack(self, part: Part) -> bool:
+        """List the files in a winmail.dat; says whether it holds nothing else and need not be listed itself."""
+        if part.end - part.start > TNEF_BYTES:
+            return False
+        data = transfer.decode(self.data[part.start : part.end], part.encoding)
+        files, told = _enclosed(data)
+        self.packed.append(data)
+        for number, (file, start, end) in enumerate(files, 1):
+            self.found.append(
+                _whole(part)._replace(
+                    path=f"{part.path}.{number}",
+                    encoding=transfer.cut_from(part.encoding, start, end),
+                    filename=file.filename,
+                    content_type=file.content_type,
+                    inline=bool(file.content_id),
+                    content_id=file.content_id,
+                    bytes=memoryview(data)[start:end],
+                )
+            )
+        return told
 
     def _text(self, part: Part) -> list[Piece]:
         if part.content_type == "text/html":
@@ -132,10 +170,11 @@ class Body:
         if self.data.find(b"begin ", part.start, part.end) < 0:
             return None
         kept, at = [], part.start
-        for block, end in _uu_blocks(self.data, part.start, part.end):
+        for block, end in islice(_uu_blocks(self.data, part.start, part.end), PARTS):
             kept.append(self.data[at : block.start()])
             name = charsets.clean(charsets.decode(block[1], part.parameters.get("charset"))).strip() or None
-            self.found.append(Found(part, block.start(), end, "x-uuencode", name, "application/octet-stream", False))
+            uuencoded = _whole(part)._replace(start=block.start(), end=end, encoding="x-uuencode")
+            self.found.append(uuencoded._replace(filename=name, content_type="application/octet-stream"))
             at = end
         self.decoded(part)
         text = charsets.decode(b"".join([*kept, self.data[at : part.end]]), part.parameters.get("charset"))
@@ -195,6 +234,18 @@ def _uu_blocks(data: Source, start: int, end: int) -> Iterator[tuple[re.Match[by
         if _UU_LINES.match(data, start, last.start()).end() == last.start():  # type: ignore[union-attr]
             start = last.end()
             yield begin, start
+
+
+def _enclosed(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[tnef.Enclosed, int, int]], bool]:
+    """Return the files in a TNEF stream with their spans, those of enclosed mails without words too; and whether that is all."""
+    files: list[tuple[tnef.Enclosed, int, int]] = []
+    for file in tnef.enclosed(data):
+        inner = data[file.start : file.end] if file.content_type == tnef.TYPE and depth < TNEF_DEPTH else b""
+        if inner and tnef.is_told(inner) and tnef.body(inner) == (None, None):
+            files += _enclosed(inner, at + file.start, depth + 1)[0]
+        else:
+            files.append((file, at + file.start, at + file.end))
+    return files[: tnef.FILES], tnef.is_told(data) and len(files) <= tnef.FILES
 
 
 def _lines(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import re
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_mail(raw: bytes | memoryview | mmap.mmap) -> Mail:
 
 def part_bytes(raw: bytes | memoryview | mmap.mmap, attachment: Attachment) -> bytes:
     """Cut an attachment out of its raw mail and decode it."""
-    return transfer.decode(bytes(raw[attachment.start : attachment.end]), attachment.encoding)
+    return transfer.decode(structure.workable(raw)[attachment.start : attachment.end], attachment.encoding)
 
 
 def html_of(raw: bytes | memoryview | mmap.mmap) -> str | None:
@@ -154,9 +155,9 @@ def _attachments(data: Source, root: Part, read: body.Body) -> tuple[tuple[Attac
     for leaf in root.leaves():
         whole = None
         for found in found_in.get(leaf.start, ()):
-            measured = _Measured(data, found.start, found.end, found.encoding, _has_lines(leaf))
+            measured = _Measured(_pieces(data, found), _has_lines(leaf))
             attachments.append(_attachment(found, measured))
-            whole = measured if (found.start, found.end) == (leaf.start, leaf.end) else whole
+            whole = measured if found.encoding == leaf.encoding else whole
         contents.append(identity.Content(leaf.content_type, leaf.filename, _digest(data, read, leaf, whole)))
     return tuple(attachments), contents
 
@@ -164,17 +165,21 @@ def _attachments(data: Source, root: Part, read: body.Body) -> tuple[tuple[Attac
 class _Measured:
     """The size and the digests of what a stretch of the mail decodes to."""
 
-    def __init__(self, data: Source, start: int, end: int, encoding: str, has_lines: bool) -> None:
+    def __init__(self, pieces: Iterable[Any], has_lines: bool) -> None:
         whole = hashlib.sha256()
         lines = identity.Lines() if has_lines else None
         self.size = 0
-        for piece in transfer.stream(data, start, end, encoding):
+        for piece in pieces:
             self.size += len(piece)
             whole.update(piece)
             if lines:
-                lines.update(piece)
+                lines.update(bytes(piece))
         self.sha256 = whole.hexdigest()
         self.content = lines.digest() if lines else whole.digest()
+
+
+def _pieces(data: Source, found: body.Found) -> Iterable[Any]:
+    return [found.bytes] if found.bytes is not None else transfer.stream(data, found.start, found.end, found.encoding)
 
 
 def _has_lines(leaf: Part) -> bool:
@@ -182,15 +187,14 @@ def _has_lines(leaf: Part) -> bool:
 
 
 def _attachment(found: body.Found, measured: _Measured) -> Attachment:
-    part = found.part
     return Attachment(
         found.filename,
         found.content_type,
         measured.size,
         measured.sha256,
         found.inline,
-        part.content_id,
-        part.path,
+        found.content_id,
+        found.path,
         found.start,
         found.end,
         found.encoding,
@@ -201,7 +205,7 @@ def _digest(data: Source, read: body.Body, leaf: Part, whole: _Measured | None) 
     """Digest a leaf: text by its words, other text by its lines, the rest by its bytes."""
     if leaf.content_type in ("text/plain", "text/html") and leaf.end - leaf.start <= body.TEXT_BYTES:
         return identity.of_text(read.decoded(leaf))
-    whole = whole or _Measured(data, leaf.start, leaf.end, leaf.encoding, _has_lines(leaf))
+    whole = whole or _Measured(transfer.stream(data, leaf.start, leaf.end, leaf.encoding), _has_lines(leaf))
     return whole.content
 
 

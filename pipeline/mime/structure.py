@@ -17,14 +17,18 @@ FIELD_BYTES = 32 * 1024
 LOOKALIKES = 100_000  # lines that begin like a boundary and are none
 
 _BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*")
-_FIELD = re.compile(rb"(?!--)([!-9;-~]{1,200})[ \t]*:[ \t]*([^\n]*(?:(?:\n[ \t]+\r?)?\n[ \t]+[^\s][^\n]*)*)\n?")
+_START = re.compile(rb"(?!--)[!-9;-~]{1,200}[ \t]*:")
+_FIELD = re.compile(
+    rb"(?!--)([!-9;-~]{1,200})[ \t]*:[ \t]*([^\n]*+(?:\n[ \t]++(?:\r?\n[ \t]++)?[^\s][^\n]*+)*+)\n?"  # folds by the million
+)
 _KNOWN = re.compile(
     rb"(?:content-|mime-version|from|to|cc|bcc|subject|date|sender|reply-to|message-id|in-reply-to|references|received|return-path"
     rb"|delivered-to|x-|list-|dkim-|user-agent|importance|organization|thread-|precedence|auto-submitted)",
     re.IGNORECASE,
 )
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?=\n|\Z)")
-_SNIFFED = re.compile(rb"\n--([^\r\n]{1,200}?)[ \t]*\r?\ncontent-[a-z-]{1,60}[ \t]*:", re.IGNORECASE)
+_SNIFFED = re.compile(rb"\n--([^\r\n]{1,250}+)\r?\ncontent-[a-z-]{1,60}[ \t]*:", re.IGNORECASE)
+_ENCODING = re.compile(rb"[A-Za-z0-9._-]{1,40}")
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,150}")
 
 
@@ -48,7 +52,9 @@ class Part:
 
     @property
     def encoding(self) -> str:
-        words = raw_text(self.get("content-transfer-encoding")).lower().replace('"', " ").replace(";", " ").split()
+        words = (
+            raw_text(self.get("content-transfer-encoding")).lower().replace('"', " ").replace(";", " ").replace("+", " ").split()
+        )
         return words[0][:40] if words else ""
 
     @property
@@ -78,9 +84,9 @@ def split(data: Source) -> tuple[Part, list[str]]:
 def _first_field(data: Source) -> int:
     """Skip what stands before the headers: a byte order mark, blank lines, the `From ` line of a mbox."""
     at = _BEFORE.match(data).end()  # type: ignore[union-attr]
-    if data[at : at + 6].startswith((b"From ", b">From ")) and not _FIELD.match(data, at):
+    if data[at : at + 6].startswith((b"From ", b">From ")) and not _START.match(data, at):
         at = data.find(b"\n", at) + 1 or len(data)
-    return at if _FIELD.match(data, at) else 0
+    return at if _START.match(data, at) else 0
 
 
 class _Splitter:
@@ -127,7 +133,7 @@ class _Splitter:
         return fields, at
 
     def _field_follows(self, at: int, end: int) -> bool:
-        return bool(_KNOWN.match(self.data, at, end) and _FIELD.match(self.data, at, end))
+        return bool(_KNOWN.match(self.data, at, end) and _START.match(self.data, at, end))
 
     def _unfolded(self, value: bytes) -> bytes:
         if len(value) > FIELD_BYTES:
@@ -161,7 +167,7 @@ class _Splitter:
         sniffed = _SNIFFED.search(self.data, max(part.start - 1, 0), part.end)
         if sniffed:
             self.defects.append("the declared boundary does not occur: guessed from the lines")
-        return self._cut(part, sniffed[1]) if sniffed else []
+        return self._cut(part, sniffed[1].rstrip()) if sniffed else []
 
     def _cut(self, part: Part, boundary: bytes) -> list[tuple[int, int]]:
         """Return the spans between the delimiter lines; a missing last one is the end of the part (RFC 2046, 5.1.1)."""

@@ -22,8 +22,25 @@ _ALPHABET = bytes(range(256)).translate(None, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef
 
 
 def stream(data: Source, start: int, end: int, encoding: str) -> Iterator[bytes]:
-    """Yield what data[start:end] decodes to, piece by piece; an unknown encoding means as it is."""
-    return _STREAMS.get(encoding, _windows)(data, start, end)
+    """Yield what data[start:end] decodes to, piece by piece; an unknown encoding means as it is.
+
+    `base64+cut:12-34` means those bytes of what base64 decodes to: a file within a file (`cut_from`).
+    """
+    encoding, _, span = encoding.partition("+cut:")
+    pieces = _STREAMS.get(encoding, _windows)(data, start, end)
+    return _cut(pieces, *map(int, span.split("-"))) if span else pieces
+
+
+def cut_from(encoding: str, start: int, end: int) -> str:
+    """Name the encoding of a file that lies within what another encoding decodes to; a mail cannot name it so itself."""
+    return f"{encoding}+cut:{start}-{end}"
+
+
+def _cut(pieces: Iterator[bytes], start: int, end: int) -> Iterator[bytes]:
+    at = 0
+    for piece in pieces:
+        yield piece[max(start - at, 0) : max(end - at, 0)]
+        at += len(piece)
 
 
 def decode(data: bytes, encoding: str) -> bytes:
