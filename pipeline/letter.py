@@ -129,6 +129,14 @@ class Original:
     subject: str = ""
     text: str = ""
     message_id: str | None = None
+    note: str = ""  # what the one who forwards it wrote
+
+
+class Link(NamedTuple):
+    """Another ticket that belongs beside a mail's own, for the agent's eyes."""
+
+    ticket: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +195,7 @@ class Letter:
     marks: frozenset[str] = frozenset()  # what `screen` saw: "null-sender", "ours", "spam"
     verified: bool | None = None  # is the From proven? None: nobody said
     welcome: bool = True  # the sender belongs to the ticket: may reopen it
-    links: tuple[int, ...] = ()  # tickets to link for the agent's eyes
+    links: tuple[Link, ...] = ()
     raw: bytes | mmap.mmap | None = field(default=None, repr=False, compare=False)  # only inside a reader
 
     def because(self, text: str, **changes: Any) -> Letter:

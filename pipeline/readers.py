@@ -30,7 +30,21 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import Retry
-from .letter import Address, Attachment, Authentication, Bounce, Kind, Letter, Mail, Original, Outcome, Place, Step, Undelivered
+from .letter import (
+    Address,
+    Attachment,
+    Authentication,
+    Bounce,
+    Kind,
+    Letter,
+    Link,
+    Mail,
+    Original,
+    Outcome,
+    Place,
+    Step,
+    Undelivered,
+)
 from .settings import Settings
 
 FRAME = struct.Struct(">IQ")
@@ -114,7 +128,7 @@ def letter_from_wire(letter: Letter, wire: dict[str, Any]) -> Letter:
         outcome=Outcome(wire["outcome"]) if wire["outcome"] else None,
         trail=tuple(Step.of(text) for text in wire["trail"]),
         marks=frozenset(wire["marks"]),
-        links=tuple(wire["links"]),
+        links=tuple(Link(*row) for row in wire["links"]),
         **{name: wire[name] for name in _DECIDED},
     )
 

@@ -20,6 +20,7 @@ from pipeline.letter import (
     Bounce,
     Kind,
     Letter,
+    Link,
     Mail,
     Original,
     Outcome,
@@ -57,9 +58,8 @@ def test_a_letter_survives_the_wire() -> None:
         Bounce("i@d", (Undelivered("x@example.com", "failed", "5.1.1", "no such user"),)),
         Original(Address("B", "b@example.com"), None, "s", "t", "j@d"), ("a defect",),
     )  # fmt: skip
-    letter = (
-        a_letter().because("parse: read", mail=mail, ticket=3, outcome=Outcome.HELD, verified=False, links=(4,)).marked("ours")
-    )
+    decided = {"outcome": Outcome.HELD, "verified": False, "links": (Link(4, "named"),)}
+    letter = a_letter().because("parse: read", mail=mail, ticket=3, **decided).marked("ours")
     assert letter_from_wire(a_letter(), letter_to_wire(letter)) == letter
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import mmap
 import re
@@ -10,8 +11,9 @@ from functools import partial
 from typing import Any
 
 from pipeline import markup, trim, trim_html
-from pipeline.letter import Address, Attachment, Mail
-from pipeline.mime import body, charsets, fields, identity, structure, transfer
+from pipeline.kinds import kind_of
+from pipeline.letter import Address, Attachment, Kind, Mail
+from pipeline.mime import authentication, body, charsets, fields, forwarded, identity, report, structure, transfer
 from pipeline.mime.addresses import ADDRESSES, addresses
 from pipeline.mime.structure import Part
 from pipeline.mime.transfer import Source
@@ -49,6 +51,11 @@ def _read(data: Source) -> Mail:
     if not root.fields:
         return _headless(data, defects)
     read = body.Body(data).read(root)
+    mail = _read_parts(data, root, read, defects)
+    return _with_original(data, _with_report(data, root, mail))
+
+
+def _read_parts(data: Source, root: Part, read: body.Body, defects: list[str]) -> Mail:
     mail_fields = _mail_fields(root, defects)
     text = read.text()
     attachments, contents = _attachments(data, root, read)
@@ -59,8 +66,32 @@ def _read(data: Source) -> Mail:
         has_html=read.html is not None,
         attachments=attachments,
         identity=_identity(root, mail_fields, contents),
+        auth=authentication.authentications(mail_fields["headers"]),
         defects=tuple(dict.fromkeys((*defects, *read.defects))),
     )
+
+
+def _with_original(data: Source, mail: Mail) -> Mail:
+    """Find the mail that this one forwards: the one that is attached, else the one in its text."""
+    said = trim.is_forwarded(mail.subject)
+    attached = [part for part in mail.attachments if part.content_type == "message/rfc822"]
+    if len(attached) == 1 and (said or not mail.text.strip()):
+        inner = structure.workable(part_bytes(data, attached[0]))
+        root, defects = structure.split(inner)
+        original = forwarded.attached_original(_read_parts(inner, root, body.Body(inner).read(root), defects))
+        return dataclasses.replace(mail, original=dataclasses.replace(original, note=mail.reply_text))
+    found = forwarded.inline_original(mail.text, said) if said is not False else None
+    if found is None:
+        return mail
+    note, original = found
+    return dataclasses.replace(mail, original=dataclasses.replace(original, note=trim.new_text(note)))
+
+
+def _with_report(data: Source, root: Part, mail: Mail) -> Mail:
+    """Read a delivery report, if it is one: which mail did not arrive, and at whom."""
+    if kind_of(mail)[0] is not Kind.BOUNCE:
+        return mail
+    return dataclasses.replace(mail, bounce=report.bounce_in(data, root, mail.headers, mail.text))
 
 
 def _headless(data: Source, defects: list[str]) -> Mail:
