@@ -78,6 +78,7 @@ FOLDER = Kind("a folder that exists is expected", lambda text: _checked(Path(tex
 HOST = Kind("the name of a server is expected, without scheme and port", _host)
 IMAP_SECURITY = Kind("ssl (port 993) or none is expected; starttls would not check the certificate", _one_of("ssl", "none").read)
 BOXES = Kind("names of folders separated by commas are expected, without / \\ .. and none of . cur new tmp", _boxes)
+BOX = Kind("the name of one folder is expected", lambda text: _checked(_boxes(text)[0], len(_boxes(text)) == 1))
 STAGES = Kind("names of stages are expected", lambda text: _checked(tuple(text.replace(",", " ").split()), text.strip(", ")))
 PREFIX = Kind("a word like TICKET or HELP_2 is expected", lambda text: _checked(text, re.fullmatch(r"(?a)[A-Za-z]\w*", text)))
 MAILBOX = Kind("one address is expected, like Support Desk <desk@example.org>", lambda text: _checked(text, _address(text)))
@@ -146,6 +147,15 @@ class Settings:
     support_addresses: tuple[str, ...] = _row(DESK, "", ADDRESSES, "Further addresses that are ours, separated by commas.")
     ticket_prefix: str = _row(DESK, "TICKET", PREFIX, "What stands before the number of a ticket in subjects.")
     reply_policy: str = _row(DESK, "participants", _one_of("participants", "anyone"), "Who may reply: participants or anyone.")
+    trusted_authserv_id: str | None = _row(
+        DESK, None, TEXT, "The server whose Authentication-Results are believed; without it no sender counts as verified."
+    )
+    reopen_days: int = _row(
+        DESK, "0", _number(0, 3650), "The days after which an answer to a closed ticket opens a new one, linked; 0: never."
+    )
+    sent_folder: str | None = _row(
+        DESK, None, BOX, "The Sent folder, fetched too: what was answered from another mail client is found there."
+    )
     time_zone: str = _row(DESK, "UTC", ZONE, "The time zone in which times are shown.")
     home: Path = _row(PLACE, ".", FOLDER, "The folder of .env and of relative paths; set it in the environment.")
     maildir: Path = _row(PLACE, "maildir", PATH, "The Maildir: the drop box, with the fetched folders in it.")
@@ -194,8 +204,14 @@ class Settings:
 
     @property
     def boxes(self) -> tuple[str, ...]:
-        """Name the folders we work: the drop box, then those of IMAP_FOLDER."""
-        return (DROP_BOX, *self.imap_folder)
+        """Name the folders we work: the drop box, then those that are fetched."""
+        return (DROP_BOX, *self.folders)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Name the folders that are fetched: those of IMAP_FOLDER, and SENT_FOLDER."""
+        sent = (self.sent_folder,) if self.sent_folder and self.sent_folder not in self.imap_folder else ()
+        return (*self.imap_folder, *sent)
 
     def require_box(self, name: str) -> str:
         """Return the name if it is one of `boxes`, else raise SettingsError."""

@@ -33,6 +33,7 @@ class Ticket(Table):
     created = TextField()
     updated = TextField(index=True)
     version = IntegerField(default=1, help_text="counts changes, to notice that two people change at once")
+    closed = TextField(null=True, help_text="when it was closed last; null: never, or open again")
 
 
 class Mail(Table):
@@ -137,7 +138,7 @@ class Participant(Table):
     id = AutoField()
     ticket = ForeignKeyField(Ticket)
     address = TextField(help_text="in the form in which addresses compare")
-    role = TextField(help_text="requester, to, cc or approved")
+    role = TextField(help_text="requester, to, cc, approved, or merged (of a ticket that was merged into this one)")
 
     class Meta:
         indexes = ((("ticket", "address"), True),)
@@ -191,6 +192,39 @@ class PersonAddress(Table):
     address = TextField(unique=True, help_text="in the form in which addresses compare")
     written = TextField(help_text="as first written")
     person = ForeignKeyField(Person)
+    skeleton = TextField(null=True, index=True, help_text="the same for addresses that look alike")
+    bounced = TextField(null=True, help_text="why mail to it came back last")
+
+
+class Agent(Table):
+    """Who may answer."""
+
+    id = AutoField()
+    address = TextField(unique=True, help_text="in the form in which addresses compare")
+    written = TextField(help_text="as given")
+    name = TextField(default="")
+    password = TextField(null=True, help_text="hashed; null: may not log in to the page")
+    disabled = BooleanField(default=False)
+    created = TextField()
+
+
+class Blocked(Table):
+    """A sender whose mail is held, since an agent called it spam."""
+
+    id = AutoField()
+    address = TextField(unique=True, help_text="in the form in which addresses compare")
+    ticket = ForeignKeyField(Ticket, null=True, help_text="that was called spam")
+    who = TextField()
+    at = TextField()
+
+
+class Pin(Table):
+    """A message that an agent put where it is (merge, split, approve): reprocess does not move it."""
+
+    id = AutoField()
+    message = ForeignKeyField(Message, unique=True)
+    origin = ForeignKeyField(Ticket, null=True, help_text="the ticket it was on before")
+    why = TextField()
 
 
 class Box(Table):
@@ -234,6 +268,9 @@ ALL: tuple[type[Table], ...] = (
     Tag,
     Event,
     Link,
+    Agent,
+    Blocked,
+    Pin,
     Box,
     SyncRound,
     Counter,

@@ -71,16 +71,18 @@ class Shelf:
 
 @dataclass
 class Page:
-    """What one letter causes: rows to insert, columns to change, queries to run before both."""
+    """What one letter causes: rows to insert, columns to change, queries to run before both, and queries to run after."""
 
     inserts: list[tuple[type[tables.Table], Row]] = field(default_factory=list)
     changes: list[tuple[type[tables.Table], int, Row]] = field(default_factory=list)
     queries: list[Any] = field(default_factory=list)
+    later: list[Any] = field(default_factory=list)
 
     def join(self, other: Page) -> None:
         self.inserts += other.inserts
         self.changes += other.changes
         self.queries += other.queries
+        self.later += other.later
 
 
 class Unit:
@@ -150,6 +152,8 @@ class Unit:
             if model in by_model:
                 self.store.insert(model, by_model[model])
         self._flush_changes(kept)
+        for query in kept.later:
+            self.store.run(query)
         counters = [{"name": name, "value": value} for name, value in self._counters.items()]
         if by_model:
             self.store.run(upsert(tables.Counter, counters))

@@ -245,7 +245,7 @@ def test_a_bounce_of_our_answer_is_an_event(talk: Talk) -> None:
     talk.we_answered(1, "random@desk.example", "ann@example.com")
     bounce = talk.says("MAILER-DAEMON@mx.example", "Undelivered Mail Returned to Sender", references="<random@desk.example>")
     expect(bounce, "ignored", 1)
-    assert talk.events(1)[-1] == "bounced"
+    assert talk.events(1)[-1] == "bounced: did not reach the recipient"
 
 
 def test_the_same_mail_twice_is_one_message(talk: Talk) -> None:

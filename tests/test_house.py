@@ -22,12 +22,12 @@ PACKAGE = ROOT / "pipeline"
 # Which room stands on which floor, the planned ones too. A wing (mime, stages, cli, web) is a folder on one floor.
 FLOORS = (
     {"settings", "errors", "letter"},
-    {"mime.*", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "maildir", "tables", "migrations"}
-    | {"locks", "log"},
-    {"store", "unit", "ledger", "desk", "readers", "search"},
-    {"stages.*", "scan", "inflight", "line", "intake", "filing", "views"},
+    {"mime.*", "kinds", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "lookalike", "rules.*"}
+    | {"maildir", "tables", "migrations", "locks", "log", "archive"},
+    {"store", "unit", "ledger", "people", "desk", "readers", "search"},
+    {"stages.*", "scan", "inflight", "line", "intake", "filing", "views", "oddities"},
     {"runner", "audit"},
-    {"worker", "up", "explain", "demo", "outbox", "sync.*", "web.*"},
+    {"worker", "up", "explain", "demo", "selftest", "outbox", "sync.*", "web.*"},
     {"cli.*", "tasks"},
     {"__main__"},
 )
@@ -40,12 +40,18 @@ NEIGHBOURS = {
     ("trim_html", "markup"): "quotes in HTML are cut by their tags",
     ("trim_html", "trim_tables"): "quoting in HTML is known by the same phrases",
     ("trim", "trim_tables"): "the phrases are data beside the code",
+    ("mime", "kinds"): "a report is read only where the mail is a bounce by its headers",
+    ("mime", "trim_tables"): "what is forwarded is known by the same phrases as what is quoted",
     ("mime", "markup"): "an HTML body becomes text while the mail is read",
     ("mime", "trim_html"): "quotes are cut from HTML before it becomes text",
     ("mime", "trim"): "what was newly written is found while the mail is read",
     ("unit", "store"): "a unit of work is one of a store",
     ("ledger", "store"): "it asks the store for its rows",
     ("ledger", "unit"): "the ledger is written as a unit of work",
+    ("people", "store"): "it is made for a store",
+    ("people", "unit"): "it deletes rows as a unit of work does",
+    ("people", "ledger"): "it is a ledger that knows who writes",
+    ("desk", "people"): "the desk knows people and tickets",
     ("desk", "store"): "it is made for a store",
     ("desk", "unit"): "it deletes rows as a unit of work does",
     ("desk", "ledger"): "the desk is a ledger that knows tickets too",
@@ -59,16 +65,35 @@ UPWARDS = {
 }
 
 # Who may know Peewee and the tables: the store's wing, and the rooms that ask their own questions.
-KNOW_PEEWEE = {"store", "unit", "ledger", "desk", "tables", "views", "scan", "filing", "runner", "audit", "explain", "demo", "migrations", "sync"}
+KNOW_PEEWEE = {
+    "store",
+    "unit",
+    "ledger",
+    "people",
+    "desk",
+    "tables",
+    "views",
+    "scan",
+    "filing",
+    "runner",
+    "audit",
+    "explain",
+    "demo",
+    "migrations",
+    "sync",
+}
 
 # A frozen copy of tables is one function by its protocol, however long.
 LONG = {"migrations.0001_initial.up"}
 LONGEST_FUNCTION = 50
-MOST_LINES = 8_000  # of code, without web/: blank lines, comments and docstrings are free (docs/decisions.md)
+# Most lines of code: blank lines, comments and docstrings are free (docs/decisions.md).
+MOST_LINES = {"reading": 6_500, "house": 8_000, "page": 3_000}
+READING = {"mime", "kinds", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "trim_attribution", "lookalike"}
 MOST_SETTINGS = 60
 
 # Public things whose sentence stands elsewhere.
 SENTENCE_ELSEWHERE = {
+    "migrations.0003_people_and_trust.up": "the module's docstring says what it makes",
     "migrations.0001_initial.up": "the module's docstring says what it makes",
     "migrations.0002_sync_round.up": "the module's docstring says what it makes",
     "tables.Table": "the base of the models",
@@ -214,9 +239,13 @@ def code_lines(path: Path) -> int:
     return len(lines)
 
 
-def test_the_package_stays_small() -> None:
-    """pipeline/ without the page is under 6,000 lines of code."""
-    assert sum(code_lines(path) for name, path in ROOMS.items() if wing(name) != "web") < MOST_LINES
+@pytest.mark.parametrize("part", MOST_LINES)
+def test_the_package_stays_small(part: str) -> None:
+    """The mail reader, the house around it and the page each stay within their lines."""
+    lines = dict.fromkeys(MOST_LINES, 0)
+    for name, path in ROOMS.items():
+        lines["page" if wing(name) == "web" else "reading" if wing(name) in READING else "house"] += code_lines(path)
+    assert lines[part] < MOST_LINES[part], lines
 
 
 def test_settings_stay_few_and_explained() -> None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Callable
 
-from ..desk import Desk, sender_of
-from ..letter import Kind, Letter, Outcome
+from ..desk import Desk, Row, sender_of
+from ..letter import Bounce, Kind, Letter, Link, Outcome, canonical
 from ..settings import Settings
 
 Check = Callable[[Letter, Desk, Settings], Letter]
 
 
 def match(letter: Letter, desk: Desk, settings: Settings) -> Letter:
-    """Say whether the mail is in already, ours, a bounce, a comment on a ticket, or new."""
+    """Say whether the mail is in already, ours, a bounce, held, a comment on a ticket, or new."""
     for check in CHECKS:
         letter = check(letter, desk, settings)
-        if letter.outcome or letter.ticket:
+        if letter.outcome:
             return letter
+        if letter.ticket:
+            return _admitted(letter, desk, settings)
+    letter = _flag_lookalike(letter, desk)
     return letter.because("match: nothing names a ticket that takes this sender, so it opens a new one")
+
+
+# -- mail that is no new message ---------------------------------------------------------------------------------------
 
 
 def _known(letter: Letter, desk: Desk, settings: Settings) -> Letter:
@@ -28,6 +35,8 @@ def _known(letter: Letter, desk: Desk, settings: Settings) -> Letter:
         return _reused_id(letter, desk)
     if known["outcome"] in (None, Outcome.FAILED):
         return letter.because(f"match: the mail was seen before and {known['outcome'] or 'not decided'}, so it is tried again")
+    if "approved" in letter.marks and known["outcome"] == Outcome.HELD:
+        return letter.because("match: it was held, and an agent let it through")
     same_bytes = known["digest"] == letter.digest
     if same_bytes:
         desk.derive_anew(known["id"], letter)
@@ -54,17 +63,69 @@ def _own_mail(letter: Letter, desk: Desk, settings: Settings) -> Letter:
     return letter
 
 
-def _bounce(letter: Letter, desk: Desk, settings: Settings) -> Letter:
-    """A bounce makes no ticket; where it names a message of ours, that ticket's history says so."""
-    if letter.mail.kind is not Kind.BOUNCE:
+def _sent_folder(letter: Letter, desk: Desk, settings: Settings) -> Letter:
+    """Was it sent by one of us from another mail client? Then it is a reply on the ticket that it answers."""
+    if not settings.sent_folder or letter.place.box != settings.sent_folder:
         return letter
     for message_id in letter.named_ids:
-        if sent := desk.ours(message_id):
-            desk.event(sent["ticket"], "bounced", f"{message_id} did not arrive: {letter.mail.subject}")
-            return letter.settle(
-                Outcome.IGNORED, f"match: a bounce of {message_id} on {desk.label(sent['ticket'])}", ticket=sent["ticket"]
-            )
+        for row in [*desk.received(message_id), desk.ours(message_id)]:
+            if row and row["ticket"] and (ticket := desk.ticket(row["ticket"])):
+                why = f"match: sent by us, it answers {message_id} on {ticket['ticket_number']}"
+                return letter.marked("sent").because(why, ticket=ticket["id"])
+    for number in reversed(letter.mail.ticket_numbers):
+        ticket = desk.ticket(number)
+        if ticket and any(desk.takes(ticket["id"], address) for address in _recipients(letter)):
+            why = f"match: sent by us, its subject names {ticket['ticket_number']} and it went to a participant"
+            return letter.marked("sent").because(why, ticket=ticket["id"])
+    return letter.settle(Outcome.IGNORED, "match: sent by us, and an answer to nothing that came here")
+
+
+def _recipients(letter: Letter) -> list[str]:
+    return [canonical(one.address) for one in (*letter.mail.to, *letter.mail.cc) if one.address]
+
+
+def _bounce(letter: Letter, desk: Desk, settings: Settings) -> Letter:
+    """A bounce makes no ticket; where it names a message of ours, that ticket's history says so, and the address is marked."""
+    if letter.mail.kind is not Kind.BOUNCE:
+        return letter
+    report = letter.mail.bounce or Bounce(None)
+    for message_id in dict.fromkeys((report.message_id, *letter.named_ids)):
+        sent = desk.ours(message_id) if message_id else None
+        if sent:
+            for what, address, why in _undelivered(report, letter.mail.subject):
+                desk.event(sent["ticket"], what, why)
+                if "bounced" in what:
+                    desk.bounced(address, why)
+            label = desk.label(sent["ticket"])
+            return letter.settle(Outcome.IGNORED, f"match: a bounce of {message_id} on {label}", ticket=sent["ticket"])
     return letter.settle(Outcome.IGNORED, "match: a bounce that names no message of ours")
+
+
+def _undelivered(report: Bounce, subject: str) -> list[tuple[str, str | None, str]]:
+    """Return what happened, to whose mail, and why, in words for a ticket's history."""
+    words = {"failed": "bounced: did not reach", "delayed": "delayed: did not reach yet"}
+    return [
+        (
+            f"{words.get(one.action, f'{one.action}:')} {one.address or 'the recipient'}",
+            one.address,
+            " ".join(filter(None, (one.status, one.reason))) or subject,
+        )
+        for one in report.recipients
+    ] or [("bounced: did not reach the recipient", None, subject)]
+
+
+def _unwanted(letter: Letter, desk: Desk, settings: Settings) -> Letter:
+    """Is it flagged as spam on its way, or was its sender's mail called spam by an agent? It waits for an agent."""
+    if "approved" in letter.marks:
+        return letter
+    if "spam" in letter.marks:
+        return letter.settle(Outcome.HELD, "match: flagged as spam on its way (X-Spam-Flag, X-Spam-Status)")
+    if desk.is_blocked(sender_of(letter)):
+        return letter.settle(Outcome.HELD, f"match: mail from {sender_of(letter)} was called spam by an agent")
+    return letter
+
+
+# -- the ticket that it names ------------------------------------------------------------------------------------------
 
 
 def _answers_ours(letter: Letter, desk: Desk, settings: Settings) -> Letter:
@@ -75,7 +136,8 @@ def _answers_ours(letter: Letter, desk: Desk, settings: Settings) -> Letter:
         if sent is None or ticket is None:
             continue
         sender = sender_of(letter)
-        welcome = bool(sender) and (sender in json.loads(sent["sent_to"] or "[]") or desk.takes(ticket["id"], sender))
+        addressees = json.loads(sent["sent_to"] or "[]")
+        welcome = bool(sender) and (sender in addressees or desk.takes(ticket["id"], sender))
         why = f"match: it names {message_id}, which we sent on {ticket['ticket_number']}"
         if welcome:
             return letter.because(why, ticket=ticket["id"])
@@ -85,21 +147,25 @@ def _answers_ours(letter: Letter, desk: Desk, settings: Settings) -> Letter:
             verified=False,
             welcome=False,
         )
-    return letter
+    return letter.because("match: it names no message of ours") if letter.named_ids else letter
 
 
 def _answers_theirs(letter: Letter, desk: Desk, settings: Settings) -> Letter:
     """Does it name a mail that we received, and does that mail's ticket take the sender?"""
     in_reply_to = letter.mail.in_reply_to
+    found = False
     for message_id in letter.named_ids:
         header = "In-Reply-To" if message_id in in_reply_to else "References"
         for mail in reversed(desk.received(message_id)):
             ticket = desk.ticket(mail["ticket"]) if mail["ticket"] else None
             if ticket is None:
                 continue
+            found = True
             if _may_join(letter, ticket["id"], desk, settings):
                 return letter.because(f"match: {header} {message_id} is on {ticket['ticket_number']}", ticket=ticket["id"])
-            letter = _stranger(letter, f"{header} {message_id}", ticket)
+            letter = _stranger(letter, f"{header} {message_id}", ticket, desk)
+    if letter.named_ids and not found:
+        return letter.because(f"match: none of the {len(letter.named_ids)} mails that it names came here")
     return letter
 
 
@@ -112,7 +178,7 @@ def _names_number(letter: Letter, desk: Desk, settings: Settings) -> Letter:
         elif _may_join(letter, ticket["id"], desk, settings):
             return letter.because(f"match: the subject names {ticket['ticket_number']}", ticket=ticket["id"])
         else:
-            letter = _stranger(letter, "the subject", ticket)
+            letter = _stranger(letter, "the subject", ticket, desk)
     return letter
 
 
@@ -120,17 +186,67 @@ def _may_join(letter: Letter, ticket: int, desk: Desk, settings: Settings) -> bo
     """From is a claim, and two claims prove nothing: several From addresses never join by a name."""
     if settings.reply_policy == "anyone":
         return True
-    return len(letter.mail.authors) == 1 and desk.takes(ticket, sender_of(letter))
+    if len(letter.mail.authors) != 1:
+        return False
+    sender = sender_of(letter)
+    return desk.takes(ticket, sender) or bool(letter.verified and desk.agent(sender))
 
 
-def _stranger(letter: Letter, names_it: str, ticket: dict[str, object]) -> Letter:
+def _stranger(letter: Letter, names_it: str, ticket: Row, desk: Desk) -> Letter:
     """Somebody who is no participant named a ticket: never joined, but linked for the agent."""
     number = ticket["id"]
     who = "several senders are" if len(letter.mail.authors) > 1 else f"{sender_of(letter) or 'nobody'} is"
     return letter.because(
         f"match: {names_it} names {ticket['ticket_number']}, but {who} no participant there: linked, not joined",
-        links=(*letter.links, number) if number not in letter.links else letter.links,
+        links=_linked(letter, number, "a sender who is no participant there named it"),
     )
 
 
-CHECKS: tuple[Check, ...] = (_known, _own_mail, _bounce, _answers_ours, _answers_theirs, _names_number)
+# -- may it come in? ---------------------------------------------------------------------------------------------------
+
+
+def _admitted(letter: Letter, desk: Desk, settings: Settings) -> Letter:
+    """Let a mail onto its ticket, unless its sender is proven to be false or the ticket was closed too long ago."""
+    assert letter.ticket is not None
+    if "dmarc-failed" in letter.marks and "approved" not in letter.marks and "sent" not in letter.marks:
+        sender, label = sender_of(letter), desk.label(letter.ticket)
+        return letter.settle(Outcome.HELD, f"match: {sender} on {label} failed dmarc: the sender is not who From says")
+    ticket = desk.ticket(letter.ticket)
+    age = _days_since(ticket["closed"], desk.now) if ticket and ticket["status"] == "closed" and ticket["closed"] else 0
+    if settings.reopen_days and age > settings.reopen_days and desk.may_reopen(letter):
+        label = desk.label(letter.ticket)
+        why = f"match: {label} was closed {age} days ago, more than REOPEN_DAYS={settings.reopen_days}: a new one, linked"
+        return letter.because(
+            why, ticket=None, links=_linked(letter, letter.ticket, f"an answer to it, {age} days after it was closed")
+        )
+    return letter
+
+
+def _linked(letter: Letter, ticket: int, why: str) -> tuple[Link, ...]:
+    return letter.links if any(link.ticket == ticket for link in letter.links) else (*letter.links, Link(ticket, why))
+
+
+def _days_since(then: str, now: str) -> int:
+    return (datetime.datetime.fromisoformat(now) - datetime.datetime.fromisoformat(then)).days
+
+
+def _flag_lookalike(letter: Letter, desk: Desk) -> Letter:
+    """Flag an address that looks like somebody else's whom we know; it is another person."""
+    alike = desk.lookalikes(sender_of(letter))
+    if not alike:
+        return letter
+    defect = f"{sender_of(letter)} looks like {alike[0]}, but is another address"
+    letter = letter.with_mail(defects=(*letter.mail.defects, defect)).marked("lookalike")
+    return letter.because(f"match: {defect}")
+
+
+CHECKS: tuple[Check, ...] = (
+    _known,
+    _own_mail,
+    _sent_folder,
+    _bounce,
+    _unwanted,
+    _answers_ours,
+    _answers_theirs,
+    _names_number,
+)

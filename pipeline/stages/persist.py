@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from ..desk import Desk
+from ..desk import Desk, sender_of
 from ..letter import Letter, Outcome
 
 
 def persist(letter: Letter, desk: Desk) -> Letter:
     """Open a ticket, or add the mail to the one it belongs to."""
     if letter.ticket is None:
-        ticket = desk.open_ticket(letter)
-        outcome, what = Outcome.OPENED, "opened"
+        ticket, how = _opened(letter, desk)
+        outcome, what = Outcome.OPENED, f"opened {desk.label(ticket)}{how}"
     else:
         ticket = letter.ticket
-        desk.comment(letter, ticket)
-        outcome, what = Outcome.COMMENTED, "added to"
+        (desk.sent_elsewhere if "sent" in letter.marks else desk.comment)(letter, ticket)
+        outcome, what = Outcome.COMMENTED, f"added to {desk.label(ticket)}"
     _tell_agents(letter, desk, ticket)
-    return letter.settle(outcome, f"persist: {what} {desk.label(ticket)}", ticket=ticket)
+    return letter.settle(outcome, f"persist: {what}", ticket=ticket)
+
+
+def _opened(letter: Letter, desk: Desk) -> tuple[int, str]:
+    """Open a ticket: for its sender, or, where a proven agent forwards a customer's mail, for that customer."""
+    original = letter.mail.original
+    if original and original.author and original.author.address and letter.verified and desk.agent(sender_of(letter)):
+        return desk.open_forwarded(letter, original), f" for {original.author.address}, whose mail the agent forwarded"
+    return desk.open_ticket(letter), ""
 
 
 def _tell_agents(letter: Letter, desk: Desk, ticket: int) -> None:
-    """Note on the ticket what an agent should know: named by a stranger, reused id, replies that came before."""
-    for other in letter.links:
-        desk.link(ticket, other, "a sender who is no participant there named it")
+    """Note on the ticket what an agent should know: named by a stranger, reused id, look-alike, replies that came before."""
+    for link in letter.links:
+        desk.link(ticket, link.ticket, link.why)
+    if "lookalike" in letter.marks:
+        desk.event(ticket, "look-alike", letter.mail.defects[-1])
     message_id = letter.mail.message_id
     if message_id is None:
         return

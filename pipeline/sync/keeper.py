@@ -107,7 +107,7 @@ class Keeper:
         output = self._listen(process)
         if self._stop.is_set():  # it exits 0 then too, in the middle of a folder
             return Round(started, now(), kind="stopped", reason="it was stopped", hint="Start it again.", code=75)
-        done = judge(output, process.returncode, self.settings.imap_folder, started)
+        done = judge(output, process.returncode, self.settings.folders, started)
         for line in output.splitlines()[-LOGGED:]:
             say(f"  offlineimap: {line}", logging.INFO if done.kind == "other" else logging.DEBUG)
         return done
@@ -129,7 +129,7 @@ class Keeper:
     def _decide_baseline(self) -> None:
         """After the first complete round, what lies in a folder and is read was there before us."""
         desk = Desk(self.store, self.settings)
-        for name in self.settings.imap_folder:
+        for name in self.settings.folders:
             scan = Scan(self._boxes[name], self.store)
             if scan.baseline_open():
                 scan.decide_baseline(scan.look(), desk)
@@ -181,7 +181,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "IMAP_PORT": settings.imap_port,
         "IMAP_USERNAME": settings.imap_username,
         "IMAP_PASSWORD": settings.imap_password,
-        "IMAP_FOLDER": ",".join(settings.imap_folder),
+        "IMAP_FOLDER": ",".join(settings.folders),
         "DATA": settings.data_dir,
         "MAILDIR": settings.maildir,
         "CONFIG": config_folder(settings),

@@ -1,4 +1,4 @@
-"""screen only marks: kind, null sender, ours, ticket numbers."""
+"""screen only marks: kind, null sender, who wants no answer, ours, ticket numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.letter import Address, Kind, Letter, Mail, Place
 from pipeline.settings import Settings, load
-from pipeline.stages.screen import kind_of, screen, ticket_numbers
+from pipeline.stages.screen import screen, ticket_numbers
 
 # (subject, numbers) with the default prefix.
 SUBJECTS = [
@@ -66,39 +66,9 @@ def test_the_prefix_is_a_setting() -> None:
     assert ticket_numbers("[HELP_2-4] [TICKET-9]", "HELP_2") == (4,)
 
 
-# (kind, headers, subject, From)
-KINDS = [
-    (Kind.MESSAGE, {}, "Hello", "ann@example.com"),
-    (Kind.MESSAGE, {"Auto-Submitted": "no"}, "Hello", "ann@example.com"),
-    (Kind.AUTO_REPLY, {"AUTO-SUBMITTED": "auto-replied"}, "Hello", "ann@example.com"),
-    (Kind.AUTO_REPLY, {"auto-submitted": "Auto-Generated"}, "Hello", "ann@example.com"),
-    (Kind.AUTO_REPLY, {"X-Autoreply": "yes"}, "Hello", "ann@example.com"),
-    (Kind.AUTO_REPLY, {"Precedence": "auto_reply"}, "Hello", "ann@example.com"),
-    (Kind.AUTO_REPLY, {}, "Out of Office: Hello", "ann@example.com"),
-    (Kind.AUTO_REPLY, {}, "Abwesenheitsnotiz: Urlaub", "ann@example.com"),
-    (Kind.MESSAGE, {}, "My out of office reply does not work", "ann@example.com"),
-    (Kind.LIST, {"List-Id": "<news.example.com>"}, "News", "ann@example.com"),
-    (Kind.LIST, {"Precedence": "bulk"}, "News", "ann@example.com"),
-    (Kind.LIST, {"PRECEDENCE": "LIST"}, "News", "ann@example.com"),
-    (Kind.BOUNCE, {"Content-Type": "multipart/report; report-type=delivery-status"}, "Whatever", "a@example.com"),
-    (Kind.BOUNCE, {"X-Failed-Recipients": "bob@example.com"}, "Whatever", "a@example.com"),
-    (Kind.BOUNCE, {}, "Undelivered Mail Returned to Sender", "MAILER-DAEMON@mx.example.com"),
-    (Kind.BOUNCE, {"Return-Path": "<>"}, "Returned mail: see transcript", "mx@example.com"),
-    (Kind.MESSAGE, {}, "Returned mail, what now?", "ann@example.com"),
-    (Kind.BOUNCE, {"Auto-Submitted": "auto-replied", "X-Failed-Recipients": "b@example.com"}, "x", "a@example.com"),
-    (Kind.AUTO_REPLY, {"Auto-Submitted": "auto-replied", "List-Id": "<l.example.com>"}, "x", "a@example.com"),
-]
-
-
 def a_read_mail(headers: dict[str, str], subject: str = "Hello", sender: str = "ann@example.com") -> Mail:
     named = tuple((name.lower(), value) for name, value in headers.items())
     return Mail(subject=subject, authors=(Address("", sender),), headers=named)
-
-
-@pytest.mark.parametrize(("kind", "headers", "subject", "sender"), KINDS)
-def test_kind_follows_the_headers(kind: Kind, headers: dict[str, str], subject: str, sender: str) -> None:
-    """A bounce is one before it is an automatic reply, and that before it is list mail; spelling does not matter."""
-    assert kind_of(a_read_mail(headers, subject, sender))[0] is kind
 
 
 def settings_of(tmp_path: Path, **keys: str) -> Settings:
@@ -117,6 +87,13 @@ def test_an_empty_return_path_is_marked(tmp_path: Path) -> None:
     """Nobody must be answered where the envelope sender is empty."""
     letter = Letter("00", Place(".", "k"), mail=a_read_mail({"Return-Path": " <> "}))
     assert screen(letter, settings_of(tmp_path)).marks == {"null-sender"}
+
+
+def test_who_wants_no_answer_is_marked(tmp_path: Path) -> None:
+    """A wish for silence is a mark; it does not make a person's mail an automatic one."""
+    letter = screen(Letter("00", Place(".", "k"), mail=a_read_mail({"X-Auto-Response-Suppress": "OOF"})), settings_of(tmp_path))
+    assert letter.marks == {"no-answer"}
+    assert letter.mail.kind is Kind.MESSAGE
 
 
 def test_a_kind_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Who writes and who answers: customers with their addresses, agents, blocked senders; and who only looks like one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from . import tables
+from .ledger import Ledger, sender_of
+from .letter import Address, Letter, canonical
+from .lookalike import skeleton
+from .settings import Settings
+from .store import Store, now
+from .unit import Row, delete
+
+
+class People(Ledger):
+    """A ledger that knows who the senders are."""
+
+    def __init__(self, store: Store, settings: Settings, clock: Callable[[], str] = now) -> None:
+        super().__init__(store, settings, clock)
+        own = tables.PersonAddress
+        self._people = self._shelf(own.select(), own.address)
+        self._addresses = self._shelf(own.select(), own.person)
+        self._alike = self._shelf(own.select(), own.skeleton)
+        self._agents = self._shelf(tables.Agent.select(), tables.Agent.address)
+        self._blocked = self._shelf(tables.Blocked.select(), tables.Blocked.address)
+
+    def _prefetch(self, letters: Sequence[Letter]) -> None:
+        super()._prefetch(letters)
+        senders = [sender for letter in letters if (sender := sender_of(letter))]
+        for shelf in (self._people, self._agents, self._blocked):
+            shelf.prefetch(senders)
+        self._alike.prefetch(skeleton(sender) for sender in senders)
+        self._addresses.prefetch(row["person"] for sender in senders for row in self._people.find(sender))
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def addresses_of(self, address: str) -> set[str]:
+        """Return every address of the person who has this one, as addresses compare."""
+        people = self._people.find(address)
+        return {address, *(other["address"] for row in people for other in self._addresses.find(row["person"]))}
+
+    def agent(self, address: str | None) -> Row | None:
+        """Return the agent of this address who may answer, or None. Whether a mail is really theirs is another question."""
+        row = self._agents.last(address) if address else None
+        return row if row and not row["disabled"] else None
+
+    def is_blocked(self, address: str | None) -> bool:
+        """Did an agent call this sender's mail spam?"""
+        return bool(address and any(row["at"] for row in self._blocked.find(address)))
+
+    def lookalikes(self, address: str | None) -> list[str]:
+        """Return other people's addresses that look like this one."""
+        if not address:
+            return []
+        own = self.addresses_of(address)
+        return [row["address"] for row in self._alike.find(skeleton(address)) if row["address"] not in own]
+
+    # -- verbs on people ---------------------------------------------------------------------------------------------
+
+    def person(self, author: Address) -> None:
+        """Make a person of a sender who is not one yet."""
+        compared = canonical(author.address) if author.address else None
+        if compared is None or self._people.find(compared):
+            return
+        looks = skeleton(compared)
+        person = self._insert(tables.Person, name=author.name, created=self.now)
+        self._addresses.made(person["id"])
+        row = self._insert(tables.PersonAddress, address=compared, written=author.address, person=person["id"], skeleton=looks)
+        self._people.put(compared, row)
+        self._addresses.put(person["id"], row)
+        self._alike.put(looks, row)
+
+    def merge_people(self, person: int, other: int) -> None:
+        """Give one person the addresses of another, who is no more."""
+        for row in self._addresses.find(other):
+            self._change(tables.PersonAddress, row["id"], person=person)
+        self._page.later.append(delete(tables.Person, id=other))
+
+    def bounced(self, address: str | None, why: str) -> None:
+        """Mark an address that mail did not reach."""
+        for row in self._people.find(canonical(address)) if address else ():
+            self._change(tables.PersonAddress, row["id"], bounced=why)
+
+    def block(self, address: str, ticket: int | None, who: str) -> None:
+        """Hold the mail of this sender from now on."""
+        compared = canonical(address)
+        if not self.is_blocked(compared):
+            row = self._insert(tables.Blocked, address=compared, ticket=ticket, who=who, at=self.now)
+            self._blocked.put(compared, row)
+
+    def unblock(self, address: str) -> None:
+        """Take the mail of this sender again."""
+        for row in self._blocked.find(canonical(address)):
+            self._page.queries.append(delete(tables.Blocked, id=row["id"]))
+
+    def add_agent(self, address: str, name: str) -> None:
+        """Let somebody answer; one who was disabled may again."""
+        compared = canonical(address)
+        self.person(Address(name, address))
+        known = self._agents.last(compared)
+        if known:
+            self._change(tables.Agent, known["id"], name=name or known["name"], disabled=False)
+        else:
+            self._insert(tables.Agent, address=compared, written=address, name=name, created=self.now)
+
+    def disable_agent(self, agent: Row) -> None:
+        """Let somebody answer no more; what they wrote stays."""
+        self._change(tables.Agent, agent["id"], disabled=True)
