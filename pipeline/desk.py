@@ -6,7 +6,8 @@ A desk is a unit of work (unit.py) that knows the ledger (ledger.py): nothing is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from .settings import Settings
 from .store import Store, now
 from .unit import Row, delete
 
-__all__ = ["Delivery", "Desk", "Row", "is_own", "own_addresses", "sender_of"]
+__all__ = ["Delivery", "Desk", "Row", "at_desk", "is_own", "own_addresses", "sender_of"]
 
 MAX_PARTICIPANTS = 40  # To and Cc of an opening mail beyond these are not taken in (Zammad's bound)
 WHO = "letterdesk"  # who does what no person did
@@ -152,7 +153,8 @@ class Desk(People):
 
     def may_reopen(self, letter: Letter) -> bool:
         """Is it one who belongs there who writes, not a program, and not somebody whom a trusted server could not prove?"""
-        return letter.welcome and letter.verified is not False and letter.mail.kind not in (Kind.AUTO_REPLY, Kind.BOUNCE)
+        proven = letter.verified is not False or "approved" in letter.marks
+        return letter.welcome and proven and letter.mail.kind not in (Kind.AUTO_REPLY, Kind.BOUNCE)
 
     def set(self, ticket: int, why: str, who: str = WHO, **columns: Any) -> None:
         """Change status, priority, queue, assignee of a ticket; an event says who and why."""
@@ -342,6 +344,18 @@ class Desk(People):
         self._change(tables.Message, message["id"], **_derived(letter))
         self._page.queries.append(delete(tables.Attachment, message=message["id"]))
         self._attach(message["id"], letter.mail.attachments)
+
+
+@contextmanager
+def at_desk(store: Store, settings: Settings) -> Iterator[Desk]:
+    """Yield a desk for one piece of work of a person: all of it is committed at the end, or nothing."""
+    with store.transaction():
+        desk = Desk(store, settings)
+        desk.begin()
+        desk.turn()
+        yield desk
+        desk.keep()
+        desk.flush()
 
 
 @cache

@@ -16,6 +16,7 @@ from .settings import Settings
 from .store import Store, among, now
 from .unit import Row, Shelf, Unit, delete, upsert
 
+EXPLAINED = frozenset({Outcome.FAILED, Outcome.HELD})  # whose last reason is kept beside them, for people
 RETRY_SECONDS = (60, 3600)  # the first wait after a Retry, and the longest; it doubles in between
 
 
@@ -120,7 +121,7 @@ class Ledger(Unit):
                 raise ValueError("a stage called the mail a duplicate of none")
             mail_id = known["id"]
         else:
-            failure = letter.trail[-1] if letter.outcome is Outcome.FAILED and letter.trail else None
+            failure = letter.trail[-1] if letter.outcome in EXPLAINED and letter.trail else None
             mail_id = self._record(
                 letter,
                 delivery,
@@ -132,9 +133,17 @@ class Ledger(Unit):
                 tries=(known["tries"] if known else 0) + 1,
                 next_try=None,
             )
-        if known and known["outcome"] == Outcome.FAILED:  # a copy, or a retry: what failed before is what this one is now
-            self._page.queries.append(_renew_places(mail_id, str(letter.outcome)))
+        if known and (known["outcome"] == Outcome.FAILED or "approved" in letter.marks):
+            # A copy, a retry or an approval: what failed or was held before is what this one is now.
+            self._page.queries.append(_renew_places(mail_id, known["outcome"], str(letter.outcome)))
         self._settle_place(letter, delivery, mail_id)
+
+    def reject(self, mail: Row, who: str) -> None:
+        """Put a held mail aside for good: it is kept in the ledger, and makes nothing."""
+        why = f"held: {who} rejected it"
+        trail = json.dumps([*json.loads(mail["trail"]), why], ensure_ascii=False)
+        self._change(tables.Mail, mail["id"], outcome=Outcome.IGNORED.value, trail=trail, reason=None, stage=None)
+        self._page.queries.append(_renew_places(mail["id"], Outcome.HELD.value, Outcome.IGNORED.value))
 
     def postpone(self, letter: Letter, delivery: Delivery, retry: Retry) -> None:
         """Note that a stage asked for later; the mail has no outcome yet, and rests."""
@@ -219,9 +228,9 @@ def ids_of(letters: Iterable[Letter]) -> list[str]:
     return [i for letter in letters for i in (letter.mail.message_id, *letter.named_ids) if i]
 
 
-def _renew_places(mail_id: int, outcome: str) -> Any:
+def _renew_places(mail_id: int, before: str, outcome: str) -> Any:
     place = tables.Place
-    return place.update(outcome=outcome).where((place.mail == mail_id) & (place.outcome == Outcome.FAILED.value))
+    return place.update(outcome=outcome).where((place.mail == mail_id) & (place.outcome == before))
 
 
 def sender_of(letter: Letter) -> str | None:

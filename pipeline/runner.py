@@ -413,9 +413,18 @@ class Runner:
 
     def retry(self, mail_ids: Iterable[int]) -> Summary:
         """Run failed mails again from their stored bytes; a success takes away the star that we set."""
+        return self._again(mail_ids, lambda letter: letter)
+
+    def approve(self, mail_ids: Iterable[int], who: str, join: bool = False) -> Summary:
+        """Let held mails through; with `join` their senders may speak on the tickets from now on."""
+        marks = ("approved", "join") if join else ("approved",)
+        return self._again(mail_ids, lambda letter: letter.because(f"held: {who} let it through").marked(*marks))
+
+    def _again(self, mail_ids: Iterable[int], changed: Callable[[Letter], Letter]) -> Summary:
         start, summary = time.monotonic(), Summary()
         for mail_id in mail_ids:
-            for result in self._commit([self.intake.from_store(mail_id, self._first_place(mail_id))]):
+            taken = self.intake.from_store(mail_id, self._first_place(mail_id))
+            for result in self._commit([taken._replace(letter=changed(taken.letter))]):
                 self._count(result, summary)
         summary.seconds = time.monotonic() - start
         return summary

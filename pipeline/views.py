@@ -187,21 +187,37 @@ def _attachment(part: dict[str, Any]) -> dict[str, Any]:
 
 def failed_list(store: Store) -> list[dict[str, Any]]:
     """Return the mails that could not be processed, oldest first."""
+    return [shape for shape, _ in _ledger_shapes(store, Outcome.FAILED)]
+
+
+def held_list(store: Store) -> list[dict[str, Any]]:
+    """Return the mails that wait for an agent, oldest first, each with the ticket that it names."""
+    held = _ledger_shapes(store, Outcome.HELD)
+    ticket = tables.Ticket
+    named = store.rows(ticket.select().where(among(ticket.id, [row["ticket"] for _, row in held])))
+    labels = {row["id"]: row["ticket_number"] for row in named}
+    return [{**shape, "ticket": labels.get(row["ticket"]), "from": row["sender"]} for shape, row in held]
+
+
+def _ledger_shapes(store: Store, outcome: Outcome) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     mail, place = tables.Mail, tables.Place
-    rows = store.rows(mail.select().where(mail.outcome == Outcome.FAILED.value).order_by(mail.id))
+    rows = store.rows(mail.select().where(mail.outcome == outcome.value).order_by(mail.id))
     files: dict[int, str] = {}
     for row in store.rows(place.select().where(among(place.mail, [row["id"] for row in rows])).order_by(place.id)):
         files.setdefault(row["mail"], row["original"] or f"{row['box']}/{row['key']}")
     return [
-        {
-            "id": row["id"],
-            "file": files.get(row["id"]),
-            "sha256": row["digest"],
-            "reason": row["reason"],
-            "stage": row["stage"],
-            "attempts": row["tries"],
-            "when": row["received"],
-        }
+        (
+            {
+                "id": row["id"],
+                "file": files.get(row["id"]),
+                "sha256": row["digest"],
+                "reason": row["reason"],
+                "stage": row["stage"],
+                "attempts": row["tries"],
+                "when": row["received"],
+            },
+            row,
+        )
         for row in rows
     ]
 

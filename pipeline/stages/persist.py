@@ -15,6 +15,9 @@ def persist(letter: Letter, desk: Desk) -> Letter:
         ticket = letter.ticket
         (desk.sent_elsewhere if "sent" in letter.marks else desk.comment)(letter, ticket)
         outcome, what = Outcome.COMMENTED, f"added to {desk.label(ticket)}"
+    sender = sender_of(letter)
+    if sender and "join" in letter.marks:
+        desk.approve(ticket, sender, "an agent")
     _tell_agents(letter, desk, ticket)
     return letter.settle(outcome, f"persist: {what}", ticket=ticket)
 
