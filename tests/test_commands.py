@@ -725,6 +725,7 @@ EVERY = [
     ("replay", "x.eml"),
     ("parse", "x.eml"),
     ("explain", "x.eml"),
+    ("selftest", "."),
     ("failed", "list"),
     ("failed", "retry", "--all"),
     ("ticket", "list"),

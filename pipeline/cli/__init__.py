@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("mails", "Copy .eml files into the drop box, where they are processed like any mail."),
     "parse": ("mails", "Show how mails are understood: one JSON object a line; `-` is standard input. Nothing is stored."),
     "explain": ("mails", "Say what each stage decided about a mail, and why."),
+    "selftest": (
+        "selftest",
+        "Try a folder of your own mails in a dry run, and say what looks wrong: charsets, cut replies, lost answers...",
+    ),
     "failed": ("mails", "Mails that could not be processed: they are kept, starred, and can be tried again."),
     "ticket": ("tickets", "Tickets from a terminal."),
     "people": ("tickets", "Customers: every sender of a mail becomes one."),
