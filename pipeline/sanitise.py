@@ -20,6 +20,7 @@ from pipeline.markup import HTML_CHARACTERS, tags, to_text, words
 
 SAFE_BYTES = 1024 * 1024
 SAFE_DEPTH = 200  # nh3 takes seconds for more
+SAFE_TAGS = 150_000  # or what may be one: far above any real mail, and below what `tags` reads
 SAFE_FOSTERED = 5_000  # pieces that stand in a table but in no cell: each is moved, and costs what all before it did
 SAFE_REFERENCES = 50_000  # `&`, likewise
 SAFE_ATTRIBUTES = 40_000  # of one tag, or what may be one: each is compared with all before it
@@ -320,7 +321,9 @@ def _quoted(text: str) -> str:
 
 def _too_much(html: str) -> bool:
     """Say whether nh3 would need long: size, references, depth of open elements, text between the cells of tables."""
-    if len(html) > SAFE_BYTES or len(html.encode()) > SAFE_BYTES or html.count("&") > SAFE_REFERENCES:
+    if len(html) > SAFE_BYTES or len(html.encode()) > SAFE_BYTES:
+        return True
+    if html.count("<") > SAFE_TAGS or html.count("&") > SAFE_REFERENCES:
         return True
     open_now: Counter[str] = Counter()
     depth = fostered = 0
