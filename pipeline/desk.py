@@ -8,21 +8,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from . import tables
+from . import rules, tables
+from .errors import NotFound, UsageError, no_ticket
 from .ledger import Delivery, ids_of, sender_of
 from .letter import Address, Attachment, Kind, Letter, Original, canonical
 from .people import People
 from .settings import Settings
-from .store import Store, now
+from .store import Store, among, now
 from .unit import Row, delete
 
 __all__ = ["Delivery", "Desk", "Row", "at_desk", "is_own", "own_addresses", "sender_of"]
 
 MAX_PARTICIPANTS = 40  # To and Cc of an opening mail beyond these are not taken in (Zammad's bound)
 WHO = "letterdesk"  # who does what no person did
+BY_HAND = "by hand"  # why, where a person gave no reason
 
 
 class Desk(People):
@@ -33,7 +36,8 @@ class Desk(People):
         message = tables.Message
         ours = message.select(message.id, message.ticket, message.message_id, message.sent_to)
         self._ours = self._shelf(ours.where(message.kind == "reply"), message.message_id)
-        self._messages = self._shelf(message.select(message.id, message.ticket, message.mail), message.mail)
+        messages = message.select(message.id, message.ticket, message.mail, message.author_address)
+        self._messages = self._shelf(messages, message.mail)
         self._tickets = self._shelf(tables.Ticket.select(), tables.Ticket.id)
         self._participants = self._shelf(tables.Participant.select(), tables.Participant.ticket)
         self._tags = self._shelf(tables.Tag.select(), tables.Tag.ticket)
@@ -62,6 +66,17 @@ class Desk(People):
             row = self._tickets.last(row["merged_into"])
         return row
 
+    def must(self, number: int) -> Row:
+        """Return the ticket of this very number, merged or not.
+
+        Raises:
+            NotFound
+        """
+        row = self._tickets.last(number)
+        if row is None:
+            raise no_ticket(number)
+        return row
+
     def participants(self, ticket: int) -> list[str]:
         """Return who may speak on a ticket, as addresses compare."""
         return [row["address"] for row in self._participants.find(ticket)]
@@ -75,17 +90,19 @@ class Desk(People):
         row = self._tickets.last(ticket)
         return row["ticket_number"] if row else self._number(ticket)
 
-    def _number(self, ticket: int) -> str:
-        return f"{self.settings.ticket_prefix}-{ticket:03d}"
+    def _number(self, ticket: int, queue: str = rules.DEFAULT_QUEUE) -> str:
+        found = rules.current(self.settings.rules_file).queue(queue)
+        return f"{(found and found.prefix) or self.settings.ticket_prefix}-{ticket:03d}"
 
     # -- verbs on tickets --------------------------------------------------------------------------------------------
 
     def open_ticket(self, letter: Letter) -> int:
         """Open a ticket for a mail: requester, participants, opening message. Return its number."""
         author = letter.mail.author or Address()
-        self.person(author)
-        number = self._ticket(letter.mail.subject, author, email_from=author.address)
-        self._take_in(number, letter, author)
+        requester = letter.orders.requester or author
+        self.person(requester)
+        number = self._ticket(letter.mail.subject, requester, letter.orders.queue, email_from=author.address)
+        self._take_in(number, letter, requester)
         self._event_of(letter, number, "opened")
         self._message(number, letter)
         return number
@@ -94,22 +111,23 @@ class Desk(People):
         """Open a ticket for a mail that an agent forwards: its author is the requester, the agent's words are a note."""
         agent, author = letter.mail.author or Address(), original.author or Address()
         self.person(author)
-        number = self._ticket(original.subject or letter.mail.subject, author, email_from=agent.address)
+        subject = original.subject or letter.mail.subject
+        number = self._ticket(subject, author, letter.orders.queue, email_from=agent.address)
         if author.address:
             self._join(number, canonical(author.address), "requester")
         self._event_of(letter, number, f"opened for {author.address}")
-        told = letter.with_mail(authors=(author,), text=original.text, reply_text=original.text, date=original.date)
-        self._message(number, told)
+        self._message(number, _as_told(letter, original))
         if original.note.strip():
             self.note(number, original.note, agent)
         return number
 
-    def _ticket(self, subject: str, requester: Address, **columns: Any) -> int:
-        number = self._counters.get("ticket", 0) + 1
+    def _ticket(self, subject: str, requester: Address, queue: str | None, **columns: Any) -> int:
+        number, queue = self._counters.get("ticket", 0) + 1, queue or rules.DEFAULT_QUEUE
         row = self._insert(
             tables.Ticket,
-            ticket_number=self._number(number),
+            ticket_number=self._number(number, queue),
             subject=subject,
+            queue=queue,
             requester_name=requester.name,
             requester_address=requester.address,
             created=self.now,
@@ -151,20 +169,33 @@ class Desk(People):
         self._event_of(letter, ticket, "replied from another mail client")
         self.set(ticket, "we replied", who=sender_of(letter) or WHO, status="waiting")
 
+    def obey(self, ticket: int, letter: Letter) -> None:
+        """Do to a ticket what the rules ordered."""
+        orders = letter.orders
+        why = "; ".join(step.why for step in letter.trail if step.stage == "triage") or "triage"
+        wanted = {"queue": orders.queue, "priority": orders.priority, "assignee": orders.assignee, "status": orders.status}
+        before = self._tickets.last(ticket) or {}
+        if changed := {name: value for name, value in wanted.items() if value and value != before.get(name)}:
+            self.set(ticket, why, **changed)
+        self.tag(ticket, *(tag for tag in orders.tags if not tag.startswith("-")))
+        self.untag(ticket, *(tag[1:] for tag in orders.tags if tag.startswith("-")))
+
     def may_reopen(self, letter: Letter) -> bool:
         """Is it one who belongs there who writes, not a program, and not somebody whom a trusted server could not prove?"""
         proven = letter.verified is not False or "approved" in letter.marks
         return letter.welcome and proven and letter.mail.kind not in (Kind.AUTO_REPLY, Kind.BOUNCE)
 
-    def set(self, ticket: int, why: str, who: str = WHO, **columns: Any) -> None:
-        """Change status, priority, queue, assignee of a ticket; an event says who and why."""
+    def set(self, ticket: int, why: str, who: str = WHO, **columns: Any) -> list[str]:
+        """Change status, priority, queue, assignee of a ticket; an event says who and why. Return what changed."""
         before = self._tickets.last(ticket) or {}
         changed = {name: value for name, value in columns.items() if before.get(name) != value}
         if "status" in changed:
             columns["closed"] = self.now if changed["status"] == "closed" else None
         self._touch(ticket, **columns)
-        for name, value in changed.items():
-            self.event(ticket, f"{name} {before.get(name)} -> {value}", why, who=who)
+        done = [f"{name} {before.get(name) or 'nobody'} -> {value or 'nobody'}" for name, value in changed.items()]
+        for what in done:
+            self.event(ticket, what, why, who=who)
+        return done
 
     def _touch(self, ticket: int, **columns: Any) -> None:
         row = self._tickets.last(ticket)
@@ -173,25 +204,40 @@ class Desk(People):
         self._tickets.put(ticket, {**row, **columns})
         self._change(tables.Ticket, ticket, **columns)
 
-    def tag(self, ticket: int, *names: str) -> None:
-        """Put tags on a ticket; one that it bears already changes nothing."""
-        for name in names:
-            if all(row["name"] != name for row in self._tags.find(ticket)):
-                self._tags.put(ticket, self._insert(tables.Tag, ticket=ticket, name=name))
+    def tag(self, ticket: int, *names: str, who: str | None = None) -> list[str]:
+        """Put tags on a ticket; one that it bears already changes nothing. An event says who, where a person did it."""
+        borne = {row["name"] for row in self._tags.find(ticket)} if names else ()
+        new = [name for name in dict.fromkeys(names) if name not in borne]
+        for name in new:
+            self._tags.put(ticket, self._insert(tables.Tag, ticket=ticket, name=name))
+        return self._told_tags(ticket, "tagged", new, who)
 
-    def untag(self, ticket: int, *names: str) -> None:
-        """Take tags off a ticket."""
-        for row in self._tags.find(ticket):
-            if row["name"] in names:
-                self._page.queries.append(delete(tables.Tag, id=row["id"]))
+    def untag(self, ticket: int, *names: str, who: str | None = None) -> list[str]:
+        """Take tags off a ticket; an event says who, where a person did it."""
+        rows = [row for row in self._tags.find(ticket) if row["name"] in names] if names else []
+        for row in rows:
+            self._page.queries.append(delete(tables.Tag, id=row["id"]))
+        return self._told_tags(ticket, "no longer tagged", [row["name"] for row in rows], who)
 
-    def link(self, ticket: int, other: int, why: str) -> None:
+    def _told_tags(self, ticket: int, what: str, names: list[str], who: str | None) -> list[str]:
+        done = [f"{what} {', '.join(names)}"] if names else []
+        if done and who:
+            self.event(ticket, done[0], BY_HAND, who=who)
+            self._touch(ticket)
+        return done
+
+    def are_linked(self, ticket: int, other: int) -> bool:
+        """Do two tickets stand side by side?"""
+        pairs = ((ticket, other), (other, ticket))
+        return any(row["other"] == another for one, another in pairs for row in self._links.find(one))
+
+    def link(self, ticket: int, other: int, why: str, who: str = WHO) -> None:
         """Put two tickets side by side, for the agent's eyes; both say why in their events."""
-        if ticket == other or any(row["other"] == other for row in self._links.find(ticket)):
+        if ticket == other or self.are_linked(ticket, other):
             return
         self._links.put(ticket, self._insert(tables.Link, ticket=ticket, other=other, why=why))
-        self.event(ticket, f"linked to {self.label(other)}", why)
-        self.event(other, f"linked from {self.label(ticket)}", why)
+        self.event(ticket, f"linked to {self.label(other)}", why, who=who)
+        self.event(other, f"linked from {self.label(ticket)}", why, who=who)
 
     def _event_of(self, letter: Letter, ticket: int, what: str) -> None:
         author, why = letter.mail.author, str(letter.trail[-1]) if letter.trail else ""
@@ -202,94 +248,210 @@ class Desk(People):
         self._insert(tables.Event, ticket=ticket, mail=mail, at=self.now, who=who, what=what, why=why)
 
     def unlink(self, ticket: int, other: int, who: str) -> None:
-        """Take two tickets apart again."""
+        """Take two tickets apart again.
+
+        Raises:
+            UsageError: they are not linked.
+        """
+        if not self.are_linked(ticket, other):
+            raise UsageError(f"{self.label(ticket)} and {self.label(other)} are not linked.")
         for one, another in ((ticket, other), (other, ticket)):
             for row in self._links.find(one):
                 if row["other"] == another:
                     self._page.queries.append(delete(tables.Link, id=row["id"]))
             self.event(one, f"no longer linked to {self.label(another)}", "unlinked", who=who)
 
-    def approve(self, ticket: int, address: str, who: str) -> None:
-        """Let somebody speak on a ticket."""
+    def approve(self, ticket: int, address: str, who: str) -> bool:
+        """Let somebody speak on a ticket; return whether they could not before.
+
+        Raises:
+            UsageError: the address is ours.
+        """
         compared = canonical(address)
-        if compared not in self.participants(ticket):
-            self._join(ticket, compared, "approved")
-            self.event(ticket, f"{compared} may speak here", "approved", who=who)
+        if is_own(compared, self.settings):
+            raise UsageError(f"{address} is the desk's own address, not a participant.")
+        if compared in self.participants(ticket):
+            return False
+        self._join(ticket, compared, "approved")
+        self.event(ticket, f"{compared} may speak here", "approved", who=who)
+        return True
 
     def _join(self, ticket: int, compared: str, role: str) -> None:
         self._participants.put(ticket, self._insert(tables.Participant, ticket=ticket, address=compared, role=role))
 
-    def spam(self, ticket: int, who: str) -> None:
-        """Close a ticket as spam, and hold what its sender writes from now on."""
-        self.set(ticket, "spam", who=who, status="closed")
-        self.tag(ticket, "spam")
-        requester = (self._tickets.last(ticket) or {}).get("requester_address")
-        if requester and self.agent(canonical(requester)) is None:
-            self.block(requester, ticket, who)
+    def spam(self, ticket: int, who: str) -> str | None:
+        """Close a ticket as spam, and hold what its sender writes from now on; return that address, if there is one.
 
-    def no_spam(self, ticket: int, who: str) -> None:
-        """Take back that a ticket is spam: it is open, and its sender may write."""
+        Nobody is held whose mail the desk needs: neither an agent nor the desk itself.
+        """
+        self.set(ticket, "spam", who=who, status="closed")
+        self.tag(ticket, "spam", who=who)
+        sender = self._sender(ticket)
+        if sender is None or self.agent(sender) or is_own(sender, self.settings):
+            return None
+        self.block(sender, ticket, who)
+        self.event(ticket, f"mail from {sender} is held from now on", "spam", who=who)
+        return sender
+
+    def no_spam(self, ticket: int, who: str) -> str | None:
+        """Take back that a ticket is spam: it is open, and its sender may write; return that address, if there is one.
+
+        Raises:
+            UsageError: nobody called it spam.
+        """
+        sender = self._sender(ticket)
+        blocked = self.is_blocked(sender)
+        if not blocked and all(row["name"] != "spam" for row in self._tags.find(ticket)):
+            raise UsageError(f"{self.label(ticket)} was not called spam.")
         self.set(ticket, "no spam", who=who, status="open")
-        self.untag(ticket, "spam")
-        requester = (self._tickets.last(ticket) or {}).get("requester_address")
-        if requester:
-            self.unblock(requester)
+        self.untag(ticket, "spam", who=who)
+        if sender is None or not blocked:
+            return None
+        self.unblock(sender)
+        self.event(ticket, f"mail from {sender} is taken again", "no spam", who=who)
+        return sender
+
+    def _sender(self, ticket: int) -> str | None:
+        requester = self.must(ticket)["requester_address"]
+        return canonical(requester) if requester else None
+
+    def reject(self, mail: Row, who: str) -> None:
+        """Put a held mail aside for good; the ticket that it names says so."""
+        self.put_aside(mail, f"held: {who} rejected it")
+        if mail["ticket"]:
+            why = f"it came from {mail['sender'] or 'nobody'}, and was held"
+            self.event(mail["ticket"], "a mail was rejected", why, who=who, mail=mail["id"])
+
+    # -- moving messages: asked of the store, so once in a piece of work -------------------------------------------------
 
     def merge(self, ticket: int, into: int, who: str) -> None:
-        """Put a ticket's messages and people on another; replies to it go there from now on."""
+        """Put a ticket's messages and people on another; replies to it go there from now on.
+
+        Raises:
+            NotFound
+            UsageError: they are the same, or one of them is merged already.
+        """
+        self._must_stand_alone(ticket)
+        self._must_stand_alone(into)
+        if ticket == into:
+            raise UsageError(f"{self.label(ticket)} cannot be merged with itself.")
         why = f"merged into {self.label(into)}"
         for message in self._messages_of(ticket):
-            self._move(message, into, why)
+            self._move(message, into, why, home=message["home"] or ticket)
+        spoke = self.participants(into)
         for address in self.participants(ticket):
-            if address not in self.participants(into):
+            if address not in spoke:
                 self._join(into, address, "merged")
         self.set(ticket, why, who=who, status="merged")
         self._touch(ticket, merged_into=into)
-        self.event(into, f"{self.label(ticket)} was merged into it", why, who=who)
+        self.event(into, f"{self.label(ticket)} was merged into it", BY_HAND, who=who)
         self._touch(into)
 
-    def unmerge(self, ticket: int, who: str) -> None:
-        """Take a merged ticket out again, with the messages and people that it brought."""
-        row = self._tickets.last(ticket)
-        assert row is not None and row["merged_into"], f"ticket {ticket} is not merged"
-        into, pin = row["merged_into"], tables.Pin
-        for message in self.store.rows(tables.Message.select().join(pin).where(pin.origin == ticket)):
-            self._change(tables.Message, message["id"], ticket=ticket)
-            self._page.queries.append(delete(pin, message=message["id"]))
-        for part in self._participants.find(into):
-            if part["role"] == "merged" and part["address"] in self.participants(ticket):
-                self._page.queries.append(delete(tables.Participant, id=part["id"]))
+    def _must_stand_alone(self, ticket: int) -> None:
+        row = self.must(ticket)
+        if row["merged_into"]:
+            label = row["ticket_number"]
+            sentence = f"{label} was merged into {self.label(row['merged_into'])} already."
+            raise UsageError(sentence, f"`helpdesk ticket unmerge {label}` takes it out again.")
+
+    def unmerge(self, ticket: int, who: str) -> int:
+        """Take a merged ticket out again, with the messages and people that it brought; return where it was.
+
+        Raises:
+            NotFound
+            UsageError: it is not merged.
+        """
+        row = self.must(ticket)
+        if not row["merged_into"]:
+            raise UsageError(f"{row['ticket_number']} is not merged.")
+        holders, brought = self._holders(row), self._family(ticket)
+        top = holders[-1]
+        why = f"taken out of {self.label(top)}"
+        for message in self._messages_of(top):
+            if message["home"] in brought:
+                self._move(message, ticket, why, home=message["home"] if message["home"] != ticket else None)
+        for holder in holders:
+            self._send_away(holder, brought)
         self._touch(ticket, merged_into=None)
-        self.set(ticket, f"taken out of {self.label(into)}", who=who, status="open")
-        self.event(into, f"{self.label(ticket)} was taken out", "unmerged", who=who)
-        self._touch(into)
+        self.set(ticket, why, who=who, status="open")
+        self.event(top, f"{row['ticket_number']} was taken out", BY_HAND, who=who)
+        self._touch(top)
+        return top
 
-    def split(self, message: Row, who: str) -> int:
-        """Move a message to a new ticket of its own, whose requester is its author. Return the new number."""
-        old = message["ticket"]
-        author = Address(message["author_name"], message["author_address"])
-        before = self._tickets.last(old) or {}
-        new = self._ticket(f"{before.get('subject', '')}", author, queue=before.get("queue", "support"))
+    def _holders(self, row: Row) -> list[int]:
+        """Return the tickets that hold what a merged one brought: where it went, where that went, and so on."""
+        holders: list[int] = []
+        while row["merged_into"] and row["merged_into"] not in holders:
+            holders.append(row["merged_into"])
+            row = self.must(row["merged_into"])
+        return holders
+
+    def _family(self, head: int) -> frozenset[int]:
+        """Return a ticket with all that were merged into it, directly or by a detour."""
+        ticket, found, new = tables.Ticket, frozenset({head}), frozenset({head})
+        while new:
+            new = frozenset(self.store.values(ticket.select(ticket.id).where(among(ticket.merged_into, new)))) - found
+            found |= new
+        return found
+
+    def _send_away(self, holder: int, brought: frozenset[int]) -> None:
+        """Take those off a ticket's participants who came by a merge that is undone, and by no other."""
+        part = tables.Participant
+        others = part.select(part.address).where(among(part.ticket, self._family(holder) - brought) & (part.role != "merged"))
+        stay = frozenset(self.store.values(others))
+        for row in self._participants.find(holder):
+            if row["role"] == "merged" and row["address"] not in stay:
+                self._page.queries.append(delete(part, id=row["id"]))
+
+    def split(self, ticket: int, message: str, who: str) -> int:
+        """Move a mail, named by its id or Message-ID, to a ticket of its own with its author as requester; return the number.
+
+        Raises:
+            NotFound: the ticket has no such message.
+            UsageError: it is no mail, or the only one.
+        """
+        mails, chosen = self._mails_and(ticket, message)
+        old = self.label(ticket)
+        if chosen["kind"] != "mail":
+            raise UsageError(f"Message {chosen['id']} is a {chosen['kind']}; only a customer's mail can be split off {old}.")
+        if len(mails) == 1:
+            raise UsageError(f"Message {chosen['id']} is the only mail of {old}, so there is nothing to split.")
+        author, before = Address(chosen["author_name"], chosen["author_address"]), self.must(ticket)
+        new = self._ticket(before["subject"], author, before["queue"], priority=before["priority"], email_from=author.address)
         if author.address:
             self._join(new, canonical(author.address), "requester")
-        why = f"split from {self.label(old)}"
-        self._move(message, new, why)
-        if message["mail"]:
-            self._change(tables.Mail, message["mail"], ticket=new)
+        why = f"split from {old}"
+        self._move(chosen, new, why, home=None)
+        if chosen["mail"]:
+            self._change(tables.Mail, chosen["mail"], ticket=new)
         self.event(new, "opened", why, who=who)
-        self.link(new, old, why)
-        self._touch(old)
+        self.link(new, ticket, why, who=who)
+        self._touch(ticket)
         return new
 
-    def _messages_of(self, ticket: int) -> list[Row]:
-        message = tables.Message
-        return self.store.rows(message.select().where(message.ticket == ticket).order_by(message.id))
+    def _mails_and(self, ticket: int, named: str) -> tuple[list[Row], Row]:
+        """Return the mails on a ticket, and the message that is named."""
+        named = named.strip().removeprefix("<").removesuffix(">")
+        messages = self._messages_of(ticket)
+        for row in messages:
+            if named in (str(row["id"]), row["message_id"], row["mail_message_id"]):
+                return [one for one in messages if one["kind"] == "mail"], row
+        label = self.label(ticket)
+        raise NotFound(f"{label} has no message {named}.", f"`helpdesk ticket show {label}` shows the number of each.")
 
-    def _move(self, message: Row, ticket: int, why: str) -> None:
+    def _messages_of(self, ticket: int) -> list[Row]:
+        message, pin, mail = tables.Message, tables.Pin, tables.Mail
+        asked = message.select(message, pin.id.alias("pin"), pin.origin.alias("home"), mail.message_id.alias("mail_message_id"))
+        asked = asked.left_outer_join(pin).switch(message).left_outer_join(mail)
+        return self.store.rows(asked.where(message.ticket == ticket).order_by(message.id))
+
+    def _move(self, message: Row, ticket: int, why: str, home: int | None) -> None:
+        """Put a message on another ticket and pin it there; `home` is where it goes back to when a merge is undone."""
         self._change(tables.Message, message["id"], ticket=ticket)
-        pinned = self.store.row(tables.Pin.select().where(tables.Pin.message == message["id"]))
-        if pinned is None:
-            self._insert(tables.Pin, message=message["id"], origin=message["ticket"], why=why)
+        if message["pin"]:
+            self._change(tables.Pin, message["pin"], origin=home, why=why)
+        else:
+            self._insert(tables.Pin, message=message["id"], origin=home, why=why)
 
     def note(self, ticket: int, text: str, author: Address) -> None:
         """Write something that only agents see."""
@@ -341,7 +503,9 @@ class Desk(People):
         message = self._messages.last(mail_id)
         if message is None:
             return
-        self._change(tables.Message, message["id"], **_derived(letter))
+        author, original = letter.mail.author or Address(), letter.mail.original
+        forwarded = original and original.author and author.address != original.author.address == message["author_address"]
+        self._change(tables.Message, message["id"], **_derived(_as_told(letter, original) if original and forwarded else letter))
         self._page.queries.append(delete(tables.Attachment, message=message["id"]))
         self._attach(message["id"], letter.mail.attachments)
 
@@ -368,7 +532,15 @@ def is_own(address: str, settings: Settings) -> bool:
     """Is this address ours? `desk+anything@` is where `desk@` is."""
     own = own_addresses(settings)
     local, _, domain = address.rpartition("@")
-    return address in own or ("+" in local and f"{local.partition('+')[0]}@{domain}" in own)
+    bare = f"{local.partition('+')[0]}@{domain}"
+    return not own.isdisjoint((address, bare)) or not rules.current(settings.rules_file).own_addresses.isdisjoint((address, bare))
+
+
+def _as_told(letter: Letter, original: Original) -> Letter:
+    """Return a forwarded mail as its author's. The agent is proven; that the customer wrote it is only told."""
+    author = original.author or Address()
+    told = letter.with_mail(authors=(author,), text=original.text, reply_text=original.text, date=original.date)
+    return replace(told, verified=None)
 
 
 def _derived(letter: Letter) -> Row:

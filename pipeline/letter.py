@@ -140,6 +140,20 @@ class Link(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Orders:
+    """What triage says of a mail's ticket; None and () where it says nothing."""
+
+    queue: str | None = None
+    priority: str | None = None
+    assignee: str | None = None
+    status: str | None = None
+    tags: tuple[str, ...] = ()  # `-x`: to be taken away
+    acknowledge: bool = True
+    notify: tuple[str, ...] = ()
+    requester: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
     """A mail as it was read. Texts hold no NUL and no lone surrogate; ids have no angle brackets; dates are UTC, ISO 8601."""
 
@@ -189,13 +203,15 @@ class Letter:
     digest: str  # SHA-256 of the raw bytes, hex
     place: Place
     mail: Mail = field(default_factory=Mail)
+    size: int = 0  # bytes of the raw mail; 0 until it was read
     ticket: int | None = None
     outcome: Outcome | None = None
     trail: tuple[Step, ...] = ()
-    marks: frozenset[str] = frozenset()  # what `screen` saw: "null-sender", "ours", "spam"
+    marks: frozenset[str] = frozenset()  # what was seen: "null-sender", "no-answer", "ours", "spam", ...
     verified: bool | None = None  # is the From proven? None: nobody said
     welcome: bool = True  # the sender belongs to the ticket: may reopen it
     links: tuple[Link, ...] = ()
+    orders: Orders = Orders()  # for the ticket, from triage
     raw: bytes | mmap.mmap | None = field(default=None, repr=False, compare=False)  # only inside a reader
 
     def because(self, text: str, **changes: Any) -> Letter:

@@ -107,9 +107,8 @@ def _address(row: list[Any] | None) -> Address | None:
     return Address(*row) if row else None
 
 
-_DECIDED = tuple(
-    f.name for f in fields(Letter) if f.name not in ("digest", "place", "mail", "outcome", "trail", "marks", "raw", "links")
-)
+_NOT_PLAIN = {"digest", "place", "mail", "outcome", "trail", "marks", "raw", "links", "orders"}
+_DECIDED = tuple(f.name for f in fields(Letter) if f.name not in _NOT_PLAIN)
 
 
 def letter_to_wire(letter: Letter) -> dict[str, Any]:
@@ -373,7 +372,8 @@ def _body(head: dict[str, Any], body: bytes) -> Iterator[bytes | mmap.mmap]:
 
 def _answer_read(head: dict[str, Any], raw: bytes | mmap.mmap, stages: list[tuple[str, Callable[..., Letter]]]) -> dict[str, Any]:
     too_large = len(raw) > head["most"]
-    letter = Letter(digest=head["digest"], place=Place(head["box"], head["key"]), raw=raw[:HEAD] if too_large else raw)
+    place, read = Place(head["box"], head["key"]), raw[:HEAD] if too_large else raw
+    letter = Letter(digest=head["digest"], place=place, size=len(raw), raw=read)
     for name, stage in stages:
         try:
             letter = stage(letter)

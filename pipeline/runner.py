@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import peewee
 
-from . import tables
-from .desk import Desk, Row
+from . import rules, tables
+from .desk import BY_HAND, Desk, Row, is_own, sender_of
 from .errors import Retry, SchemaNewer, TryLater
 from .filing import Filing
 from .inflight import Inflight
-from .intake import Intake, Left, Taken
+from .intake import Approval, Intake, Left, Taken
 from .letter import Letter, Outcome, Place
 from .line import Line, checked, failed
 from .locks import file_lock
@@ -93,6 +93,7 @@ class Runner:
         if not self.dry:
             for box in self.boxes.values():
                 box.create()
+        rules.load(settings.rules_file, settings.boxes, settings.own_addresses)  # wrong rules end the program before any mail
         self.line = Line(settings)
         self.desk = Desk(store, settings)
         self.intake = Intake(store, self.line, self.boxes)
@@ -120,6 +121,7 @@ class Runner:
     def sweep(self, limit: int | None = None, folder: str | None = None) -> Summary:
         """Work what waits; return what became of it. Trouble that passes ends the pass and is told in the summary."""
         start, summary = time.monotonic(), Summary()
+        self._warn_of_rules()
         try:
             self._catch_up()
             looks = {name: self._look(name) for name in ([folder] if folder is not None else self.boxes)}
@@ -183,6 +185,12 @@ class Runner:
                     break
         finally:
             summary.left += len(waiting) - done
+
+    def _warn_of_rules(self) -> None:
+        """A rules file that went wrong while we run stops no mail: the rules that were right stay in force."""
+        if wrong := rules.problem(self.settings.rules_file):
+            path = str(self.settings.rules_file)
+            self._warn_once(str(wrong), "Rules not read, the older ones stay in force", path, "; ".join(wrong.problems))
 
     def _count(self, result: Settled | Left, summary: Summary) -> None:
         if isinstance(result, Left):
@@ -376,6 +384,8 @@ class Runner:
         if letter.outcome is Outcome.FAILED:
             self._start_over()
         self.desk.settle(letter, taken.delivery)
+        if taken.approval and letter.outcome in (Outcome.OPENED, Outcome.COMMENTED):
+            self._note_approval(letter, taken.approval)
         place = self.desk.place(taken.delivery.place) if taken.delivery else None
         mended = before and before["outcome"] == Outcome.FAILED and letter.outcome is not Outcome.FAILED
         return Settled(
@@ -385,6 +395,13 @@ class Runner:
             self.desk.label(letter.ticket) if letter.ticket else None,
             before["id"] if before and mended else None,
         )
+
+    def _note_approval(self, letter: Letter, approval: Approval) -> None:
+        assert letter.ticket is not None
+        self.desk.event(letter.ticket, "let a held mail through", BY_HAND, who=approval.who)
+        sender = sender_of(letter)
+        if approval.join and sender and not is_own(sender, self.settings):
+            self.desk.approve(letter.ticket, sender, approval.who)
 
     # -- mails from the store ----------------------------------------------------------------------------------------
 
@@ -413,18 +430,22 @@ class Runner:
 
     def retry(self, mail_ids: Iterable[int]) -> Summary:
         """Run failed mails again from their stored bytes; a success takes away the star that we set."""
-        return self._again(mail_ids, lambda letter: letter)
+        return self._again(mail_ids, lambda taken: taken)
 
     def approve(self, mail_ids: Iterable[int], who: str, join: bool = False) -> Summary:
         """Let held mails through; with `join` their senders may speak on the tickets from now on."""
-        marks = ("approved", "join") if join else ("approved",)
-        return self._again(mail_ids, lambda letter: letter.because(f"held: {who} let it through").marked(*marks))
 
-    def _again(self, mail_ids: Iterable[int], changed: Callable[[Letter], Letter]) -> Summary:
+        def approved(taken: Taken) -> Taken:
+            letter = taken.letter.because(f"held: {who} let it through").marked("approved")
+            return taken._replace(letter=letter, approval=Approval(who, join))
+
+        return self._again(mail_ids, approved)
+
+    def _again(self, mail_ids: Iterable[int], changed: Callable[[Taken], Taken]) -> Summary:
         start, summary = time.monotonic(), Summary()
         for mail_id in mail_ids:
             taken = self.intake.from_store(mail_id, self._first_place(mail_id))
-            for result in self._commit([taken._replace(letter=changed(taken.letter))]):
+            for result in self._commit([changed(taken)]):
                 self._count(result, summary)
         summary.seconds = time.monotonic() - start
         return summary

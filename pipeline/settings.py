@@ -168,9 +168,12 @@ class Settings:
         "The database; without it (or DATABASE_URL_FILE) helpdesk.db in DATA_DIR.",
         secret=True,
     )
+    rules_file: Path = _row(PLACE, "config/rules.toml", PATH, "The rules and queues; without the file there are none.")
     log_file: Path = _row(PLACE, "logs/helpdesk.log", PATH, "The log file.")
     log_format: str = _row(PLACE, "text", _one_of("text", "json"), "How log lines are written: text or json.")
-    stages: tuple[str, ...] = _row(WORK, "parse screen match persist", STAGES, "What every mail goes through, in this order.")
+    stages: tuple[str, ...] = _row(
+        WORK, "parse screen match triage persist", STAGES, "What every mail goes through, in this order."
+    )
     max_message_mb: int = _row(WORK, "25", _number(1, 1024), "The size in MB above which a mail is not read.")
     observer: str = _row(WORK, "auto", _one_of("auto", "polling"), "How new files are noticed; polling for network file systems.")
     reader_processes: int = _row(WORK, "2", _number(1, 64), "How many processes read mails.")

@@ -22,7 +22,7 @@ import pytest
 from .conftest import ROOT, House, a_mail
 
 EXAMPLE = ROOT / "tests" / "plugin"
-OURS = "parse screen match persist"
+OURS = "parse screen match triage persist"
 
 # What stands around every stage of these tests; the subject of a mail says which mail is to be broken.
 HEAD = """\
@@ -163,7 +163,7 @@ def test_example_tags_a_new_ticket(workshop: Workshop) -> None:
     """Behind persist, where a new ticket has its number, the example tags it."""
     workshop.install_example()
     workshop.drop(a_mail("WHERE IS MY ORDER"))
-    process(workshop, "parse screen match persist shout")
+    process(workshop, "parse screen match triage persist shout")
     assert workshop.json("ticket", "show", "1")["tags"] == ["shouting"]
 
 
@@ -175,7 +175,7 @@ def test_example_tags_a_new_ticket(workshop: Workshop) -> None:
     [
         ("parse screen match odd persist", "odd"),  # not installed
         ("parse screen match", "persist"),
-        ("parse parse screen match persist", "twice"),
+        ("parse parse screen match triage persist", "twice"),
         ("screen parse match persist", "parse"),
     ],
 )

@@ -15,6 +15,7 @@ def persist(letter: Letter, desk: Desk) -> Letter:
         ticket = letter.ticket
         (desk.sent_elsewhere if "sent" in letter.marks else desk.comment)(letter, ticket)
         outcome, what = Outcome.COMMENTED, f"added to {desk.label(ticket)}"
+    desk.obey(ticket, letter)
     sender = sender_of(letter)
     if sender and "join" in letter.marks:
         desk.approve(ticket, sender, "an agent")
