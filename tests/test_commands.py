@@ -726,6 +726,8 @@ EVERY = [
     ("parse", "x.eml"),
     ("explain", "x.eml"),
     ("selftest", "."),
+    ("rules", "check"),
+    ("rules", "backtest"),
     ("failed", "list"),
     ("failed", "retry", "--all"),
     ("ticket", "list"),

@@ -27,7 +27,7 @@ FLOORS = (
     {"store", "unit", "ledger", "people", "desk", "readers", "search"},
     {"stages.*", "scan", "inflight", "line", "intake", "filing", "views", "oddities"},
     {"runner", "audit"},
-    {"worker", "up", "explain", "demo", "selftest", "outbox", "sync.*", "web.*"},
+    {"worker", "up", "explain", "demo", "selftest", "backtest", "outbox", "sync.*", "web.*"},
     {"cli.*", "tasks"},
     {"__main__"},
 )
@@ -78,6 +78,7 @@ KNOW_PEEWEE = {
     "runner",
     "audit",
     "explain",
+    "backtest",
     "demo",
     "migrations",
     "sync",

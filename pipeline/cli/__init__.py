@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "failed": ("mails", "Mails that could not be processed: they are kept, starred, and can be tried again."),
     "ticket": ("tickets", "Tickets from a terminal."),
     "people": ("tickets", "Customers: every sender of a mail becomes one."),
+    "rules": ("rules", "Rules and queues of RULES_FILE: checked, and tried on the mail that is stored."),
     "audit": ("operate", "Prove that every file in the Maildir has its row in the ledger, and the other way round."),
     "config": ("operate", "Show every setting: its value (secrets masked), where it comes from, and what it is for."),
     "migrate": ("operate", "Bring the database to this version; an older one is copied first (helpdesk.db.before-...)."),

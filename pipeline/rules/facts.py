@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 import unicodedata
@@ -125,6 +126,10 @@ class Facts:
             moment = moment.replace(tzinfo=datetime.UTC)
         local = moment.astimezone(datetime.UTC if zone == "UTC" else zoneinfo.ZoneInfo(zone))
         return cls(mail, local, folder, queue, verified, is_reply, size)
+
+    def in_queue(self, queue: str) -> Facts:
+        """Return the same facts of a mail that is in a queue."""
+        return dataclasses.replace(self, queue=queue)
 
     def texts(self, name: str) -> tuple[Text, ...]:
         """Return the texts of a field (`subject`, `header.x-mailer`): none, one, or one for each header line."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from .. import rules
 from ..desk import Desk
 from ..letter import Letter, Orders, Outcome
@@ -40,7 +38,7 @@ def facts_of(letter: Letter, desk: Desk, settings: Settings, ruleset: rules.Rule
         size=letter.size,
     )
     found = ruleset.queue_of(facts.recipients, letter.place.box)
-    return dataclasses.replace(facts, queue=ticket["queue"] if ticket else found.name if found else rules.DEFAULT_QUEUE)
+    return facts.in_queue(ticket["queue"] if ticket else found.name if found else rules.DEFAULT_QUEUE)
 
 
 def _orders(decision: rules.Decision, queue: str | None) -> Orders:
