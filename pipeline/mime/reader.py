@@ -56,7 +56,7 @@ def _read(data: Source) -> Mail:
 
 
 def _read_parts(data: Source, root: Part, read: body.Body, defects: list[str]) -> Mail:
-    mail_fields = _mail_fields(root, defects)
+    mail_fields = _mail_fields(data, root, defects)
     text = read.text()
     attachments, contents = _attachments(data, root, read)
     return Mail(
@@ -102,9 +102,10 @@ def _headless(data: Source, defects: list[str]) -> Mail:
     return Mail(text=charsets.clean(text), defects=("no header line", *defects))
 
 
-def _mail_fields(root: Part, defects: list[str]) -> dict[str, Any]:
+def _mail_fields(data: Source, root: Part, defects: list[str]) -> dict[str, Any]:
     """Read the header fields that a Mail names."""
-    charset = root.parameters.get("charset")
+    is_raw = any(not value.isascii() for _, value in root.fields)
+    charset = structure.own_charset(data, root) if is_raw else None
     texts = [(name, raw_text(value, charset)) for name, value in root.fields]
     values: dict[str, list[str]] = {}
     for name, text in texts:
