@@ -155,7 +155,7 @@ def _look(page: _Page, at: int, forwarded: bool | None, said: bool) -> tuple[_Fo
             return found, True
         return None, False
     below = page.next(at + 1, BELOW) if _is_original(line) or words.ANNOUNCED.match(line) else at
-    block = _bare_block(page, below) if below is not None else None
+    block = _bare_block(page, below) if below is not None and _has_colon(page.bare(below)[:LABEL]) else None
     if block:
         block.above = at
         counts = forwarded or (forwarded is None and not said and "sent" in block.values)
@@ -327,6 +327,8 @@ class _Block:
 
 def _attribution(page: _Page, at: int, sure: bool = False) -> _Found | None:
     """Read "On ... Ann <ann@example.com> wrote:" on up to three lines; `sure` asks for no such verb."""
+    if not any("@" in line[:LINE] for line in page.lines[at : at + 3]):
+        return None
     joined = ""
     for count in range(1, 4):
         line = page.bare(at + count - 1)
