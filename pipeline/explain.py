@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .runner import Runner
 from .settings import Settings
 from .store import Store, among
 
+_TICKET = re.compile(r"(?:#|[A-Za-z]\w*-)0*(\d{1,9})")  # #1, TICKET-001
 NO_PLACE: Row = {"trail": None}  # a mail that was asked for by its id or bytes, not by a file
 
 
@@ -30,7 +32,7 @@ def explain(store: Store, settings: Settings, what: str, now: bool) -> list[dict
         return _explain_file(store, settings, path, now)
     pairs = _mails_of(store, what)
     if not pairs:
-        sentence = f"{what} is no file, and no mail has this Message-ID or file name."
+        sentence = f"{what} is no file, no number of a mail or ticket, and no mail has this Message-ID or file name."
         raise NotFound(sentence, "`helpdesk audit` lists what is stored.")
     return [_document(store, settings, row, place, now) for row, place in pairs]
 
@@ -50,10 +52,18 @@ def _explain_file(store: Store, settings: Settings, path: Path, now: bool) -> li
 
 
 def _mails_of(store: Store, what: str) -> list[tuple[Row, Row]]:
-    """Return (mail, place) for a Message-ID (its place is not asked for) or for a name in the Maildir."""
+    """Return (mail, place) for a Message-ID, a number in the ledger, a ticket (places are not asked for), or a file's name."""
+    mail = tables.Mail
     message_id = what.strip().removeprefix("<").removesuffix(">")
-    mails = store.rows(tables.Mail.select().where(tables.Mail.message_id == message_id).order_by(tables.Mail.id))
-    return [(row, NO_PLACE) for row in mails] or list(_by_name(store, Path(what).name))
+    where = [mail.message_id == message_id]
+    if message_id.isdecimal():
+        where.append(mail.id == int(message_id))
+    elif ticket := _TICKET.fullmatch(message_id):
+        where.append(mail.ticket == int(ticket[1]))
+    for condition in where:
+        if rows := store.rows(mail.select().where(condition).order_by(mail.id)):
+            return [(row, NO_PLACE) for row in rows]
+    return list(_by_name(store, Path(what).name))
 
 
 def _by_name(store: Store, name: str) -> list[tuple[Row, Row]]:
