@@ -153,12 +153,12 @@ def test_most_foreign_mails_are_read_as_their_authors_say() -> None:
 
 
 def test_most_foreign_replies_are_trimmed_as_their_authors_say() -> None:
-    """At least 110 of the reply rows of expected.jsonl agree."""
+    """At least 126 of the reply rows of expected.jsonl agree; the others judge signatures or blockquotes otherwise."""
     judged = {"reply_text", "reply_html_nospace", "reply_contains", "reply_excludes", "single_fragment", "max_seconds"}
     replies = [row for row in rows() if judged & row.keys()]
     wrong = [row["file"] for row in replies if not reply_is_right(row)]
     print(f"{len(replies) - len(wrong)} of {len(replies)} reply rows are right", *wrong, sep="\n")
-    assert len(replies) - len(wrong) >= 110
+    assert len(replies) - len(wrong) >= 126
 
 
 def test_encoded_leaves_keep_their_bytes() -> None:

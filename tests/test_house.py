@@ -22,8 +22,9 @@ PACKAGE = ROOT / "pipeline"
 # Which room stands on which floor, the planned ones too. A wing (mime, stages, cli, web) is a folder on one floor.
 FLOORS = (
     {"settings", "errors", "letter"},
-    {"mime.*", "kinds", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "lookalike", "rules.*"}
-    | {"maildir", "tables", "migrations", "locks", "log", "archive"},
+    {"mime.*", "kinds", "markup", "links", "sanitise", "trim", "trim_attribution", "trim_headers", "trim_html", "trim_tables"}
+    | {"lookalike", "rules.*"}
+    | {"maildir", "tables", "migrations", "locks", "log", "archive", "filenames", "passwords"},
     {"store", "unit", "ledger", "people", "desk", "readers", "search"},
     {"stages.*", "scan", "inflight", "line", "intake", "filing", "views", "oddities"},
     {"runner", "audit"},
@@ -39,6 +40,11 @@ NEIGHBOURS = {
     ("sanitise", "markup"): "what is too deep for the sanitiser is seen by its tags",
     ("trim_html", "markup"): "quotes in HTML are cut by their tags",
     ("trim_html", "trim_tables"): "quoting in HTML is known by the same phrases",
+    ("trim", "trim_attribution"): "who wrote what is quoted is asked of every line that may say so",
+    ("trim", "trim_headers"): "likewise the header block of another mail",
+    ("trim_attribution", "trim_tables"): "the phrases are data beside the code",
+    ("trim_headers", "trim_tables"): "the phrases are data beside the code",
+    ("trim_headers", "trim_attribution"): "both look at a line without its marks",
     ("trim", "trim_tables"): "the phrases are data beside the code",
     ("mime", "kinds"): "a report is read only where the mail is a bounce by its headers",
     ("mime", "trim_tables"): "what is forwarded is known by the same phrases as what is quoted",
@@ -88,8 +94,10 @@ KNOW_PEEWEE = {
 LONG = {"migrations.0001_initial.up"}
 LONGEST_FUNCTION = 50
 # Most lines of code: blank lines, comments and docstrings are free (docs/decisions.md).
-MOST_LINES = {"reading": 6_500, "house": 8_000, "page": 3_000}
-READING = {"mime", "kinds", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "trim_attribution", "lookalike"}
+MOST_LINES = {"reading": 6_500, "rules": 1_500, "house": 8_000, "page": 3_000}
+READING = {"mime", "kinds", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "lookalike"}
+READING |= {"trim_attribution", "trim_headers"}
+PARTS = dict.fromkeys(READING, "reading") | {"rules": "rules", "web": "page"}  # by wing; the rest is the house
 MOST_SETTINGS = 60
 
 # Public things whose sentence stands elsewhere.
@@ -242,10 +250,10 @@ def code_lines(path: Path) -> int:
 
 @pytest.mark.parametrize("part", MOST_LINES)
 def test_the_package_stays_small(part: str) -> None:
-    """The mail reader, the house around it and the page each stay within their lines."""
+    """The mail reader, the rules, the page and the house around them each stay within their lines."""
     lines = dict.fromkeys(MOST_LINES, 0)
     for name, path in ROOMS.items():
-        lines["page" if wing(name) == "web" else "reading" if wing(name) in READING else "house"] += code_lines(path)
+        lines[PARTS.get(wing(name), "house")] += code_lines(path)
     assert lines[part] < MOST_LINES[part], lines
 
 

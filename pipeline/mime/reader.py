@@ -171,10 +171,11 @@ def _headers(texts: list[tuple[str, str]], defects: list[str]) -> tuple[tuple[st
 
 def _reply_text(read: body.Body, text: str, subject: str) -> str:
     """Return what the writer newly wrote; quotes in HTML are cut by their client's marks first."""
+    said = trim.is_forwarded(subject)
     html = None if read.plain else read.html
-    if html is not None and (trim_html.without_quotes(html) != html or "<blockquote" in html.lower()):
-        text = read.text(lambda html: markup.to_text(trim_html.without_quotes(html), quotes=True))
-    return trim.new_text(text, forwarded=trim.is_forwarded(subject))
+    if html is not None and (trim_html.without_quotes(html, said) != html or "<blockquote" in html.lower()):
+        text = read.text(lambda html: markup.to_text(trim_html.without_quotes(html, said), quotes=True))
+    return trim.new_text(text, forwarded=said)
 
 
 def _attachments(data: Source, root: Part, read: body.Body) -> tuple[tuple[Attachment, ...], list[identity.Content]]:
