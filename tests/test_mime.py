@@ -5,9 +5,21 @@ from __future__ import annotations
 import dataclasses
 import email
 import hashlib
+import html
 import json
+import quopri
 import re
 import time
+from binascii import b2a_base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.header import Header
+from email.headerregistry import Address as HeaderAddress
+from email.message import EmailMessage, Message
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.policy import SMTP, SMTPUTF8, compat32
+from email.utils import format_datetime, formataddr
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +28,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.letter import Address, Attachment, Mail
-from pipeline.mime import IDENTITY_VERSION, fields, html_of, part_bytes, read_mail, structure, transfer
+from pipeline.mime import IDENTITY_VERSION, alphabets, fields, html_of, part_bytes, read_mail, structure, transfer
 from pipeline.mime.addresses import addresses
-from pipeline.mime.charsets import codec_of, decode
+from pipeline.mime.charsets import codec_of, decode, fits
 from pipeline.mime.words import decode_words, raw_text
 
 MAILS = Path(__file__).parent / "mails"
@@ -112,6 +124,43 @@ ADDRESSES = {
     "blanks": ("a @ example.com", [("", "a@example.com")]),
     "mailto": ("<mailto:a@example.com>", [("", "a@example.com")]),
     "commas only": (",,, ,", []),
+    "brackets with nothing": ("<>", []),
+    "comma in a bare name": (
+        "Doe, Jane, Dr. <jane@example.com>, Roe, Rick <rick@example.com>",
+        [("Doe, Jane, Dr.", "jane@example.com"), ("Roe, Rick", "rick@example.com")],
+    ),
+    "words": ("a, b, c, D <d@example.com>", [("a", None), ("b", None), ("c", None), ("D", "d@example.com")]),
+    "no comma between": ("A <a@example.com> B <b@example.com>", [("A", "a@example.com"), ("B", "b@example.com")]),
+    "only a blank between": ("a@example.com b@example.com", [("", "a@example.com"), ("", "b@example.com")]),
+    "name behind the address": ("<ann@example.com> Ann", [("Ann", "ann@example.com")]),
+    "address in a quoted name": ('"bob@evil.example" ann@example.com', [("bob@evil.example", "ann@example.com")]),
+    "brackets in a quoted name": ('"Bob <bob@evil.example>" ann@example.com', [("Bob <bob@evil.example>", "ann@example.com")]),
+    "brackets in a name": ("Ann <Sales> <ann@example.com>", [("Ann <Sales>", "ann@example.com")]),
+    "nothing in brackets, an address behind": ("Ann <Sales> ann@example.com", [("Ann", "ann@example.com")]),
+    "escapes in a quoted name": (r'"Ann \"A\" B" ann@example.com', [('Ann "A" B', "ann@example.com")]),
+    "name in brackets": ("ann@example.com <Ann Example>", [("Ann Example", "ann@example.com")]),
+    "addresses around brackets": ("a@example.com<x>b@example.com", [("", "a@example.com"), ("x", "b@example.com")]),
+    "lost bracket": ("Ann ann@example.com>", [("Ann", "ann@example.com")]),
+    "double brackets": ("bob@evil.example <<ann@example.com>>", [("bob@evil.example", "ann@example.com")]),
+    "quoted address in brackets": ('Ann <"ann@example.com">', [("Ann", "ann@example.com")]),
+    "quoted address alone": ('"ann@example.com"', [("", "ann@example.com")]),
+    "a quoted name and a local name": ('"bob@evil.example" <root>', [("bob@evil.example", None)]),
+    "needless quotes": ('"ann.b"@example.com', [("", "ann.b@example.com")]),
+    "two at signs": ("ann@host@example.com", [("", "ann@host@example.com")]),
+    "domain literal": ("bob@x.example <a@[IPv6:2001:db8::1]>", [("bob@x.example", "a@[IPv6:2001:db8::1]")]),
+    "square brackets": ("Ann [mailto:ann@example.com], [bob@example.com]", [("Ann", "ann@example.com"), ("", "bob@example.com")]),
+    "mailto with a subject": ("<mailto:ann@example.com?subject=x>", [("", "ann@example.com")]),
+    "blanks in brackets": ("Ann < ann . b (at) @ example . com >", [("Ann", "ann.b@example.com")]),
+    "nested comment": ("ann@example.com (Ann (the (one)))", [("Ann (the (one))", "ann@example.com")]),
+    "comments alone": ("(nobody)", []),
+    "group behind a mailbox": ("A <a@example.com>: b@example.com;", [("A", "a@example.com"), ("", "b@example.com")]),
+    "groups in a group": ("Outer: Inner: a@example.com;; b@example.com", [("", "a@example.com"), ("", "b@example.com")]),
+    "group with a domain appended": ("undisclosed-recipients:;@example.com, <x:;@example.com>", []),
+    "full width": ("アン＜ann＠example.com＞，ben＠example.com", [("アン", "ann@example.com"), ("", "ben@example.com")]),
+    "quotes inside an encoded name": ("=?utf-8?Q?=22=C3=84nn_=22A=22_B=22?= <a@example.com>", [('Änn "A" B', "a@example.com")]),
+    "more specials": ("=?utf-8?Q?A=2CB=3Cb=40evil.example=3E?= <a@example.com>", [("A,B<b@evil.example>", "a@example.com")]),
+    "blanks inside a word": ("=?utf-8?Q?J=C3=BCrgen M=C3=BCller?= <j@example.com>", [("Jürgen Müller", "j@example.com")]),
+    "Exchange's own": ("/O=EXAMPLE/OU=FIRST/CN=ANN", [("/O=EXAMPLE/OU=FIRST/CN=ANN", None)]),
     "line break in the name": ("=?utf-8?Q?A=0D=0ABcc:_x?= <a@example.com>", [("A Bcc: x", "a@example.com")]),
 }
 
@@ -135,6 +184,33 @@ DATES = {
     "Sun, 31 Feb 2026 07:31:00 +0000": None,
     "Fri, 31 Dec 9999 23:59:00 -2300": None,
     "Sun, 22 Xyz 2026 07:31:00 +0000": None,
+    "(a (b)) Sun (day), 22 (d) Nov (m) 2026 07 (h): 31 (n): 00 GMT (d\\) e)": "2026-11-22T07:31:00+00:00",
+    "Sun, 22 Nov 126 08:31:00GMT+1": "2026-11-22T07:31:00+00:00",
+    "Sun, 22 Nov 2026 08:31:00 0100": "2026-11-22T07:31:00+00:00",
+    "Sunday, 22 November 2026 08:31:00 UTC+01:00": "2026-11-22T07:31:00+00:00",
+    "Sun Nov 22 08:31:00 2026 +0100": "2026-11-22T07:31:00+00:00",
+    "Nov 22, 2026 7:31:00 PM": "2026-11-22T19:31:00+00:00",
+    "Sun, 22 Nov 2026 12:05:00 a.m. +0000": "2026-11-22T00:05:00+00:00",
+    "22 Nov 2026": "2026-11-22T00:00:00+00:00",
+    "2026/11/22 Sun 07:31:00 GMT": "2026-11-22T07:31:00+00:00",
+    "20261122T083100+0100": "2026-11-22T07:31:00+00:00",
+    "22.11.2026 07:31": "2026-11-22T07:31:00+00:00",
+    "11/22/2026 7:31 AM": "2026-11-22T07:31:00+00:00",
+    "22/11/2026 07:31": "2026-11-22T07:31:00+00:00",
+    "11/12/2026 07:31": None,  # nobody knows which is the month
+    "Do, 22 Okt 2026 09:31:00 +0200": "2026-10-22T07:31:00+00:00",
+    "So., 22. März 2026 um 08:31 Uhr": "2026-03-22T08:31:00+00:00",
+    "dim., 22 févr. 2026 08:31:00 +0100": "2026-02-22T07:31:00+00:00",
+    "22 août 2026 09:31:00 +0200": "2026-08-22T07:31:00+00:00",
+    "22 juil. 2026 09:31:00 +0200": "2026-07-22T07:31:00+00:00",
+    "22 juin 2026 09:31:00 +0200": "2026-06-22T07:31:00+00:00",
+    "jue, 22 de ene de 2026 08:31:00 +0100": "2026-01-22T07:31:00+00:00",
+    "22 maggio 2026 09:31:00 +0200": "2026-05-22T07:31:00+00:00",
+    "22 paź 2026 09:31:00 +0200": "2026-10-22T07:31:00+00:00",
+    "22 мая 2026 10:31:00 +0300": "2026-05-22T07:31:00+00:00",
+    "1795332660": None,
+    "Sun, 22 Nov 2026 24:00:00 +0000": None,
+    f"01 Oct {'9' * 10_000} 12:00:00 +0000": None,
     "yesterday": None,
     "": None,
 }
@@ -154,6 +230,10 @@ IDS = {
     "<a @ b c>": ("a@bc",),
     "a@b c@d": ("a@b", "c@d"),
     "<a@b": ("a@b",),
+    "<a@b (the first)> (and) <c @ d .e>": ("a@b", "c@d.e"),
+    "&lt;a@b&gt; &lt;c@d&gt;": ("a@b", "c@d"),
+    "=?utf-8?Q?=3Ca=40b=3E?=": ("a@b",),
+    "<<a@b>>,'<c@d>'": ("a@b", "c@d"),
     "your message of today": (),
     "<>": (),
     "<": (),
@@ -185,6 +265,19 @@ WORDS = {
     "Grüße".encode("latin-1"): "Grüße",
     "\u30c6\u30b9\u30c8".encode("iso2022_jp"): "\u30c6\u30b9\u30c8",
     b"a\0b": "ab",
+    b"=?utf-8?B?R3LDvMOfZSB?= =?utf-8?B?hdXMgS8O2bG4=?=": "Grüße aus Köln",
+    b"=?utf-8?B?YQ?= =?utf-8?B?Yg?=": "ab",
+    b"=?utf-8?Q?=C3=A4?= =?utf-8?Q?=FF?= =?utf-8?Q?=C3=B6?=": "äÿö",
+    b"=?utf-8?Q?a?b=C3=A4?=": "a?bä",
+    b"=?utf-8?Q?a?==?utf-8?Q?b?=x=?utf-8?Q?c?=": "abxc",
+    b"=?utf-8*de?Q?=C3=A4?=": "ä",
+    b"=? utf-8 ?Q?=C3=A4 b?=": "ä b",
+    b"a =?utf-8?Q?K=C3=B6": "a Kö",
+    b"a =?utf-8?B?S8O2?": "a Kö",
+    b"=?utf-8?Q?=3D=3Futf-8=3FQ=3Fa=3F=3D?=": "=?utf-8?Q?a?=",
+    b"=?utf-8?Q?K=C3=B6 not closed": "=?utf-8?Q?K=C3=B6 not closed",
+    b"=?utf-8?B??=": "",
+    b"is 1 =? 2?": "is 1 =? 2?",
 }
 
 
@@ -203,8 +296,26 @@ PARAMETERS = {
     "a/b; name*0=a; name*1=b; name=c": ("a/b", {"name": "ab"}),
     "a/b; name*1*=%C3%A4; name*0*=koi8-r''": ("a/b", {"name": "ц╓"}),
     r'a/b; name="C:\dir\a.txt"': ("a/b", {"name": r"C:\dir\a.txt"}),
+    "image / JPEG (a picture)": ("image/jpeg", {}),
+    '"text/plain", charset=utf-8 format=flowed': ("text/plain", {"charset": "utf-8", "format": "flowed"}),
+    "text/plain: charset=utf-8 (plain text)": ("text/plain", {"charset": "utf-8"}),
+    "multipart/mixed; boundary==_a:b": ("multipart/mixed", {"boundary": "=_a:b"}),
+    'a/b name="a (1); charset=x.txt" charset=y': ("a/b", {"name": "a (1); charset=x.txt", "charset": "y"}),
+    "attachment; filename=a (1), b.txt; size=3": ("attachment", {"filename": "a (1), b.txt", "size": "3"}),
+    'attachment; filename="the "big" one.txt"; size=3': ("attachment", {"filename": 'the "big" one.txt', "size": "3"}),
+    r'attachment; filename="a \"b\" \\ c.txt"': ("attachment", {"filename": r'a "b" \ c.txt'}),
+    'attachment; filename="a.txt': ("attachment", {"filename": "a.txt"}),
+    "attachment; filename==?utf-8?B?w6Q=?=.txt": ("attachment", {"filename": "ä.txt"}),
+    'attachment; filename="%C3%A4%20b.txt"': ("attachment", {"filename": "ä b.txt"}),
+    'attachment; filename="100%25 %E4.txt"': ("attachment", {"filename": "100%25 %E4.txt"}),
+    "attachment; filename=utf-8'de'%C3%A4.txt": ("attachment", {"filename": "ä.txt"}),
+    "attachment; filename*0=utf-8''%C3%A4; filename*1=.txt": ("attachment", {"filename": "ä.txt"}),
+    'attachment; filename*0="=?utf-8?Q?=C3=A4?="; filename*2=.txt': ("attachment", {"filename": "ä.txt"}),
+    "attachment; filename*=%C3%A4.txt; filename=b": ("attachment", {"filename": "ä.txt"}),
+    "attachment; filename*=; filename=b": ("attachment", {"filename": "b"}),
     "": ("", {}),
     ";;;=;": ("", {}),
+    "a/b; =c; d": ("a/b", {}),
 }
 
 
@@ -250,8 +361,71 @@ def test_charset_aliases_are_known(label: str, text: str) -> None:
 def test_a_wrong_charset_is_put_right() -> None:
     """Text that is no text in its declared charset is read as UTF-8, else as Windows-1252, and one bad byte spoils no more."""
     assert decode("Größe".encode(), "us-ascii") == "Größe"
+    assert decode("Größe".encode(), "windows-1250") == "Größe"
     assert decode("Größe".encode("cp1252"), "utf-8") == "Größe"
     assert decode("日本語のテキストです".encode() + b"\xff", "utf-8") == "日本語のテキストです\ufffd"
+    russian = "Очень длинное имя файла, которое кто-то обрезал посередине буквы: отчёт за квартал"
+    assert decode(russian.encode() + b"\xd0", None) == decode(russian.encode() + b"\xd0", "iso-8859-1") == russian + "\ufffd"
+    assert decode("您好，请查收。谢谢".encode(), "gb2312") == "您好，请查收。谢谢"
+    assert decode("รถ".encode("cp874"), "tis-620") == "รถ"  # these bytes are UTF-8 too, by chance
+
+
+def test_utf16_is_read_by_its_mark_or_its_zeros() -> None:
+    """UTF-16 with or without a mark, cut in a character, or no UTF-16 at all comes out; a mark is no part of the text."""
+    text = "Grüße"
+    for data in (text.encode("utf-16"), text.encode("utf-16-be"), text.encode("utf-16-le"), text.encode()):
+        assert decode(data, "utf-16") == text
+    assert decode(text.encode("utf-16") + b"!", "utf-16le") == text
+    assert decode(text.encode("utf-8-sig"), "utf-8") == text
+
+
+ALPHABETS = {
+    "Russian": (("koi8-r", "cp1251", "iso8859-5", "cp866"), "Добрый день! У меня не печатает принтер, помогите, пожалуйста."),
+    "Ukrainian": (("koi8-u", "cp1251"), "Добрий день! У мене не друкує принтер, допоможіть, будь ласка."),
+    "Greek": (("cp1253", "iso8859-7"), "Καλημέρα σας, ο εκτυπωτής μου δεν εκτυπώνει. Παρακαλώ βοηθήστε με."),
+    "Hebrew": (("cp1255", "iso8859-8"), "שלום רב, המדפסת שלי אינה מדפיסה מאז אתמול. אנא עזרו לי בהקדם."),
+    "Arabic": (("cp1256",), "مرحبا، الطابعة لا تعمل منذ يوم أمس. الرجاء المساعدة في أقرب وقت ممكن."),
+    "Thai": (("cp874",), "สวัสดีครับ เครื่องพิมพ์ไม่ทำงานตั้งแต่เมื่อวาน กรุณาช่วยเหลือด้วย"),
+    "Japanese": (("cp932", "euc_jp"), "いつもお世話になっております。プリンターが動きません。至急ご確認をお願いします。"),
+    "Korean": (("cp949",), "안녕하세요, 어제부터 프린터가 작동하지 않습니다. 빨리 확인해 주시기 바랍니다."),
+    "Chinese": (("gb18030",), "您好，打印机从昨天开始就不能用了，请尽快派人来检查一下。附件是维修合同，谢谢。"),
+    "traditional Chinese": (("big5hkscs",), "您好，印表機從昨天開始就不能用了，請儘快派人來檢查一下。附件是維修合約，謝謝。"),
+}
+
+
+@pytest.mark.parametrize(
+    ("codec", "text"), [(codec, text) for codecs, text in ALPHABETS.values() for codec in codecs], ids=lambda value: value[:9]
+)
+@pytest.mark.parametrize("label", [None, "us-ascii", "iso-8859-1"])
+def test_undeclared_text_is_known_by_its_alphabet(codec: str, text: str, label: str | None) -> None:
+    """Two sentences in another alphabet are read whatever charset is missing or wrongly Western, also as HTML."""
+    assert decode(text.encode(codec), label) == text
+    assert decode(f"<p class=x>{text}</p>".encode(codec), label) == f"<p class=x>{text}</p>"
+
+
+WESTERN = {
+    "German": "Größere Überprüfung der äußerst übermäßigen Prämienübersicht, schöne Grüße aus Köln. ",
+    "French": "Où êtes-vous allés cet été ? Ça m'a déçu, l'événement a été très tôt réévalué, hélas. ",
+    "Icelandic": "Það er öruggt að þú átt í erfiðleikum með að skrá þig inn á síðuna, góðan daginn. ",
+    "Portuguese": "A situação não é fácil: três ações já estão à disposição, mas há restrições. ",
+    "Czech": "Příliš žluťoučký kůň úpěl ďábelské ódy. Nemohu se přihlásit ke svému účtu. ",
+    "Turkish": "Güncellemeden sonra hesabıma giriş yapamıyorum, çağrışım şöyle öğüt. ",
+    "signs": "© 2026 · « ÄÖÜ » — €¥£ ½ ¼ ¿¡ §§ ±°²³ ",
+    "a line": "·" * 80 + "¯" * 80 + "\n",
+}
+
+
+@pytest.mark.parametrize("text", WESTERN.values(), ids=WESTERN)
+def test_western_text_is_never_taken_for_another_alphabet(text: str) -> None:
+    """However much of it there is, text in Latin letters and signs is not guessed."""
+    for codec in ("cp1252", "cp1250", "cp1254", "mac-roman"):
+        data = (text * 30).encode(codec, "ignore")
+        assert alphabets.guess(data) is None
+        assert (
+            decode(data) == data.decode("cp1252", "replace")
+            or codec == "mac-roman"
+            or "\ufffd" in data.decode("cp1252", "replace")
+        )
 
 
 def test_a_mail_without_headers_or_content_has_no_identity() -> None:
@@ -386,9 +560,9 @@ HOSTILE = {
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_mail_is_read_in_time(raw: bytes) -> None:
     """No crafted mail takes longer than two seconds or breaks the reader."""
-    started = time.perf_counter()
+    started = time.process_time()
     mail = read_mail(raw)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert mail.identity and not any("broke" in defect for defect in mail.defects)
 
 
@@ -446,6 +620,188 @@ def test_any_bytes_are_read(raw: bytes) -> None:
     )
     assert all(0 <= attachment.start <= attachment.end <= len(raw) for attachment in mail.attachments)
     assert read_mail(memoryview(raw)) == mail and (html_of(raw) is not None) == mail.has_html
+
+
+# -- mails that a library wrote are read back ---------------------------------------------------------------------------
+
+LETTERS = st.characters(categories=("Lu", "Ll", "Lo", "Nd"))
+WORDS_OF = st.text(LETTERS, min_size=1, max_size=12)
+PHRASES = st.lists(WORDS_OF, min_size=1, max_size=6).map(" ".join)
+PROSE = st.lists(st.text(LETTERS | st.sampled_from(" .,;:!?()-=&"), max_size=60), max_size=8).map("\n".join)
+CHARSETS = (
+    "utf-8",
+    "iso-8859-1",
+    "iso-8859-15",
+    "windows-1251",
+    "koi8-r",
+    "gb18030",
+    "shift_jis",
+    "euc-kr",
+    "iso-2022-jp",
+    "utf-16",
+)
+ATOMS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
+BOXES = st.builds("{}.{}@{}.example".format, ATOMS, ATOMS, ATOMS)
+
+
+def charset_for(text: str, wished: str) -> str:
+    """Return the wished charset if it can say the text, and says it in bytes that are no UTF-8 by chance."""
+    try:
+        data = text.encode(wished)
+        return wished if data.isascii() or wished == "utf-16" or not fits(data, "utf-8") else "utf-8"
+    except UnicodeError:
+        return "utf-8"
+
+
+def words_in(text: str, charset: str) -> str:
+    return Header(text, charset_for(text, charset)).encode()
+
+
+@st.composite
+def leaves(draw: st.DrawFn) -> tuple[Message, str | None, str | bytes]:
+    """Draw a part: the message, its file name or None, and its text or bytes."""
+    named = draw(st.booleans())
+    encoding = draw(st.sampled_from(("base64", "quoted-printable")))
+    part = MIMENonMultipart(*(("application", "x-data") if named else ("text", "plain")))
+    content: str | bytes = draw(st.binary(max_size=200)) if named else draw(PROSE)
+    charset = charset_for(content, draw(st.sampled_from(CHARSETS))) if isinstance(content, str) else ""
+    data = content if isinstance(content, bytes) else content.encode(charset)
+    wide = charset == "utf-16" or isinstance(content, bytes)
+    part.set_payload((b2a_base64(data) if wide or encoding == "base64" else quopri.encodestring(data)).decode("ascii"))
+    part["Content-Transfer-Encoding"] = "base64" if wide else encoding
+    if not named:
+        part.set_param("charset", charset)
+        return part, None, content
+    name = f"{draw(PHRASES)}.{draw(ATOMS)}"
+    form = draw(st.sampled_from(("2231", "2047", "raw")))
+    if form == "2231":
+        part.add_header("Content-Disposition", "attachment", filename=("utf-8", "", name))
+    else:
+        written = words_in(name, "utf-8") if form == "2047" else name.encode().decode("ascii", "surrogateescape")
+        part["Content-Disposition"] = f'attachment; filename="{written}"'
+    return part, name, content
+
+
+@st.composite
+def trees(draw: st.DrawFn, depth: int = 3) -> tuple[Message, list[tuple[str | None, str | bytes]]]:
+    """Draw a multipart/mixed of parts and further multiparts, and what it holds, in order."""
+    whole, held = MIMEMultipart("mixed", boundary=f"{depth}=_{draw(ATOMS)}"), []
+    for _ in range(draw(st.integers(1, 3))):
+        if depth and draw(st.integers(0, 3)) == 0:
+            part, inner = draw(trees(depth - 1))
+            held += inner
+        else:
+            part, name, content = draw(leaves())
+            held.append((name, content))
+        whole.attach(part)
+    return whole, held
+
+
+def bare(text: str) -> str:
+    return "".join(text.split())
+
+
+@given(st.data(), trees())
+@settings(max_examples=80, deadline=None)
+def test_a_mail_from_parts_is_read_back(data: st.DataObject, tree: tuple[Message, list[tuple[str | None, str | bytes]]]) -> None:
+    """Texts, names, bytes, addresses, ids, date and subject come out of any mail that the standard library puts together."""
+    whole, held = tree
+    subject, charset = data.draw(PHRASES), data.draw(st.sampled_from(CHARSETS[:-1]))
+    people = data.draw(st.lists(st.tuples(PHRASES | st.just(""), BOXES), min_size=1, max_size=5))
+    ids = data.draw(st.lists(BOXES, min_size=1, max_size=5, unique=True))
+    sent = data.draw(st.datetimes(datetime(1971, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))).replace(microsecond=0)
+    whole["Subject"] = words_in(subject, charset)
+    whole["From"] = formataddr((words_in(people[0][0], charset), people[0][1]))
+    whole["To"] = ", ".join(formataddr((words_in(name, charset), box)) for name, box in people)
+    whole["Date"], whole["Message-ID"] = format_datetime(sent), f"<{ids[0]}>"
+    whole["References"] = "\n ".join(f"<{one}>" for one in ids)
+    mail = read_mail(whole.as_bytes(policy=compat32.clone(linesep=data.draw(st.sampled_from(("\n", "\r\n"))))))
+    assert (mail.subject, mail.date, mail.message_id) == (subject, sent.isoformat(), ids[0])
+    assert (mail.references, mail.authors) == (tuple(ids), (Address(*people[0]),))
+    assert mail.to == tuple(Address(*one) for one in people)
+    files = [(name, content) for name, content in held if name is not None]
+    assert [(one.filename, one.size, one.sha256) for one in mail.attachments] == [
+        (name, len(content), hashlib.sha256(content).hexdigest()) for name, content in files if isinstance(content, bytes)
+    ]
+    assert bare(mail.text) == bare("".join(content for name, content in held if isinstance(content, str)))
+    assert mail.defects == ()
+
+
+@given(PHRASES, PHRASES, PROSE, st.text(LETTERS, min_size=1, max_size=30), st.binary(max_size=100), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_a_mail_of_the_modern_library_is_read_back(
+    subject: str, name: str, text: str, filename: str, content: bytes, utf8: bool
+) -> None:
+    """What email.message.EmailMessage writes, folded and encoded its own way, is read back; with RFC 6532 headers too."""
+    written = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
+    written["Subject"], written["From"] = subject, HeaderAddress(name, "ann", "example.com")
+    written.set_content(text)
+    written.add_alternative(f"<p>{html.escape(text)}</p>", subtype="html")
+    written.add_attachment(content, "application", "x-data", filename=filename)
+    mail = read_mail(written.as_bytes())
+    (author,) = mail.authors
+    assert (bare(mail.subject), author.address) == (bare(subject), "ann@example.com")
+    assert bare(author.name) == bare(name)  # the library loses blanks where it folds a name
+    assert (bare(mail.text), mail.has_html) == (bare(text), True)
+    assert [(one.filename, one.sha256) for one in mail.attachments] == [(filename, hashlib.sha256(content).hexdigest())]
+
+
+# -- time ---------------------------------------------------------------------------------------------------------------
+
+ATOMS_OF_HEADERS = (
+    *"()\"\\<>,;:@[]'=/.&%",
+    *(
+        '\\"',
+        "a@b ",
+        "a@b,",
+        "[a",
+        "=?",
+        "=?a?q?",
+        "=?utf-8?q?a?= ",
+        "?=",
+        "; a=",
+        'a;b="',
+        '"a" ;',
+        "mailto:a?",
+        '"a"@b ',
+        " . ",
+    ),
+    *(
+        "&lt;",
+        "<a@b> ",
+        "a*0=b;",
+        "a*0*=''%C3;",
+        "name=",
+        'name="a" ',
+        "charset ",
+        "1 Jan 2026 ",
+        "12:",
+        "＜",
+        "(a)",
+        "((",
+        "< ",
+        "<a ",
+    ),
+)
+READERS = {
+    "addresses": addresses,
+    "addresses in brackets": lambda value: addresses("Ann <" + value),
+    "words": decode_words,
+    "parameters": lambda value: fields.parameters('a/b; name="' + value),
+    "ids": fields.message_ids,
+    "date": fields.date,
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_header_is_read_in_linear_time(read: Callable[[str], object]) -> None:
+    """A header of 16 KB takes a fraction of a second, whatever two pieces of syntax it repeats."""
+    for first in ATOMS_OF_HEADERS:
+        for second in ("", '"', "(", "@"):
+            value = (first + second) * (16 * 1024 // len(first + second))
+            started = time.process_time()
+            read(value)
+            assert time.process_time() - started < 0.4, (first, second)
 
 
 def test_the_mail_types_are_what_the_contract_promises() -> None:

@@ -24,6 +24,7 @@ JUNK_LINES = 10  # among the headers, one below the other
 LOOKALIKES = 100_000  # lines that begin like a boundary and are none
 
 _BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*")
+_NEXT_MAIL = re.compile(rb"\s*From \S+[^\n]*\d\d:\d\d")  # of a mbox that was taken for one mail
 _START = re.compile(rb"(?!--)[!-9;-~]{1,200}[ \t]*:")
 _FIELD = re.compile(
     rb"(?!--)([!-9;-~]{1,200})[ \t]*:[ \t]*([^\n]*+(?:\n[ \t]++(?:\r?\n[ \t]++)?[^\s][^\n]*+)*+)\n?"  # folds by the million
@@ -253,6 +254,8 @@ class _Splitter:
             if start:
                 before = max(found - (self.data[found - 1 : found] == b"\r"), start)
                 spans.append(Span(start, before, bool(closing[1])))
+            if closing[1] and _NEXT_MAIL.match(self.data, closing.end(), part.end):
+                return spans
             start = 0 if closing[1] else min(closing.end() + 1, part.end)
         if start:
             spans.append(Span(start, part.end))
