@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 HTML_CHARACTERS = 2_000_000  # of which text is made
-TAGS = 200_000  # that are read: what stands behind them is in the raw mail only
+TAGS = 150_000  # that are read: what stands behind them is in the raw mail only
 
 
 def words(text: str) -> frozenset[str]:

@@ -185,7 +185,12 @@ class Body:
         if part.end - part.start <= TEXT_BYTES:
             return self.data[part.start : part.end]
         self.defects.append(_TOO_LONG)
-        return self.data[part.start : self.data.rfind(b"\n", part.start, part.start + TEXT_BYTES) + 1 or part.start + TEXT_BYTES]
+        most = part.start + TEXT_BYTES
+        end = self.data.rfind(b"\n", part.start, most) + 1 or most
+        for _ in range(4):  # not within a character of UTF-8
+            if b"\x7f" < self.data[end - 1 : end]:
+                end -= 1
+        return self.data[part.start : end]
 
     def decoded(self, part: Part) -> str:
         """Return a text part as text with LF line ends (decoded once)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from pipeline.mime import alphabets
 
@@ -50,6 +51,7 @@ CODECS = {
     **{f"{prefix}{n}": f"cp{n}" for prefix in ("cp", "ibm") for n in (437, 775, 850, 852, 855, 857, 858, 862, 863, 865, 866)},
     **{label: codec for codec, labels in _LABELS.items() for label in labels.split()},
 }
+ESCAPES = 100_000  # changes of the character set in a damaged text; what stands behind them is in the raw mail only
 _WIDE = ("utf-16", "utf-32")
 _NOT_ASCII_BASED = ("iso2022", "hz", *_WIDE)
 _LATIN = {f"cp{n}" for n in (1250, 1252, 1254, 1257)} | {f"iso8859-{n}" for n in (2, 3, 4, 10, 13, 14, 15, 16)}
@@ -57,7 +59,6 @@ _SURELY_UTF8 = 8  # characters above ASCII; fewer may be UTF-8 by chance in Thai
 _ESCAPES = re.compile(rb"(\x1b[$(][@-Z()]{0,2})?([^\x1b]+)|\x1b")
 _NOISE = re.compile(r"[^a-z0-9]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def codec_of(label: str | None) -> str | None:
@@ -100,7 +101,7 @@ def _narrow(data: bytes, codec: str | None) -> str:
     text = _whole(data, "utf-8")
     if codec in (None, "utf-8", "cp1252"):
         return text or _mostly(data, "utf-8") or _guessed(data) or _western(data, codec)
-    if text and (codec in _LATIN or len(_NOT_ASCII.findall(text)) >= _SURELY_UTF8):
+    if text and (codec in _LATIN or _above_ascii(text) >= _SURELY_UTF8):
         return text
     return _whole(data, codec) or text or _mostly(data, codec) or _western(data, codec)
 
@@ -117,7 +118,8 @@ def _japanese(data: bytes) -> str:
     try:
         return data.decode("iso2022_jp_ext")
     except UnicodeError:
-        return "".join(_escaped(*found.groups()) for found in _ESCAPES.finditer(data) if found[2])
+        pieces = islice(_ESCAPES.finditer(data), ESCAPES)
+        return "".join(_escaped(*found.groups()) for found in pieces if found[2])
 
 
 def _escaped(shift: bytes | None, text: bytes) -> str:
@@ -136,7 +138,11 @@ def _shifted(row: int, cell: int) -> tuple[int, int]:
 def _mostly(data: bytes, codec: str) -> str | None:
     """Decode text of which only a few bytes are broken."""
     text = data.decode(codec, "replace")
-    return text if text.count("\ufffd") * 4 <= len(_NOT_ASCII.findall(text)) else None
+    return text if text.count("\ufffd") * 4 <= _above_ascii(text) else None
+
+
+def _above_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _guessed(data: bytes) -> str | None:
