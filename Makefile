@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test check docs bench long clean
+.PHONY: run test check docs bench fuzz long clean
 
 run: $(VENV)/.installed
 	@$(BIN)/helpdesk up
@@ -23,6 +23,13 @@ docs: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	$(BIN)/python bench/corpus.py
 	$(BIN)/python bench/latency.py
+	$(BIN)/python bench/linear.py
+	$(BIN)/python bench/reading.py
+
+# Ten minutes of each engine; what they find is written to bench/.cache/findings.
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python bench/fuzz.py --seconds 600 --engine atheris
+	$(BIN)/python bench/fuzz.py --seconds 600 --engine hypothesis
 
 long: $(VENV)/.installed-test
 	$(BIN)/python bench/kills.py --kills 2000

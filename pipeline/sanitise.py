@@ -16,11 +16,12 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from pipeline import links
-from pipeline.markup import HTML_CHARACTERS, tags, to_text, words
+from pipeline.markup import HTML_CHARACTERS, TAGS, tags, to_text, words
 
 SAFE_BYTES = 1024 * 1024
 SAFE_DEPTH = 200  # nh3 takes seconds for more
-SAFE_TAGS = 150_000  # or what may be one: far above any real mail, and below what `tags` reads
+SAFE_TAGS = TAGS  # or what may be one: what `tags` does not read cannot be judged
+SAFE_ADDRESSES = 5_000  # of links and images: each is read as a browser would
 SAFE_FOSTERED = 5_000  # pieces that stand in a table but in no cell: each is moved, and costs what all before it did
 SAFE_REFERENCES = 50_000  # `&`, likewise
 SAFE_ATTRIBUTES = 40_000  # of one tag, or what may be one: each is compared with all before it
@@ -31,6 +32,7 @@ CUT = "\n\n[The rest is in the raw mail.]"
 REL = "noopener noreferrer nofollow"
 REMOTE = "remote:"  # no browser asks for this
 
+_ADDRESSED = re.compile(r"<(?:a|img|image)\b", re.IGNORECASE)
 _VOID = words("area base br col embed hr img input link meta param source track wbr")
 _CLOSES_ITSELF = words("p li td th tr dt dd option tbody thead tfoot colgroup")
 _BETWEEN_CELLS = words("table tbody thead tfoot tr /td /th /tr /tbody /thead /tfoot /caption /colgroup")
@@ -324,6 +326,8 @@ def _too_much(html: str) -> bool:
     if len(html) > SAFE_BYTES or len(html.encode()) > SAFE_BYTES:
         return True
     if html.count("<") > SAFE_TAGS or html.count("&") > SAFE_REFERENCES:
+        return True
+    if len(_ADDRESSED.findall(html)) > SAFE_ADDRESSES:
         return True
     open_now: Counter[str] = Counter()
     depth = fostered = 0

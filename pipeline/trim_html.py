@@ -154,4 +154,4 @@ def _is_forward(html: str) -> bool:
 
 
 def _says_something(html: str) -> bool:
-    return bool(to_text(html).strip())
+    return bool((to_text(html) if "<" in html else unescaped(html)).strip())

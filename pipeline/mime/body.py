@@ -188,7 +188,7 @@ class Body:
         most = part.start + TEXT_BYTES
         end = self.data.rfind(b"\n", part.start, most) + 1 or most
         for _ in range(4):  # not within a character of UTF-8
-            if b"\x7f" < self.data[end - 1 : end]:
+            if self.data[end - 1 : end] > b"\x7f":
                 end -= 1
         return self.data[part.start : end]
 

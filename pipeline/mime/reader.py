@@ -173,8 +173,10 @@ def _reply_text(read: body.Body, text: str, subject: str) -> str:
     """Return what the writer newly wrote; quotes in HTML are cut by their client's marks first."""
     said = trim.is_forwarded(subject)
     html = None if read.plain else read.html
-    if html is not None and (trim_html.without_quotes(html, said) != html or "<blockquote" in html.lower()):
-        text = read.text(lambda html: markup.to_text(trim_html.without_quotes(html, said), quotes=True))
+    if html is not None:
+        cut = trim_html.without_quotes(html, said)  # of the whole; most mails have but one piece
+        if cut != html or "<blockquote" in html.lower():
+            text = read.text(lambda piece: markup.to_text(cut if piece == html else trim_html.without_quotes(piece, said), True))
     return trim.new_text(text, forwarded=said)
 
 
