@@ -6,7 +6,7 @@ A desk is a unit of work (unit.py) that knows the ledger (ledger.py): nothing is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -24,6 +24,7 @@ from .unit import Row, delete
 __all__ = ["Delivery", "Desk", "Row", "at_desk", "is_own", "own_addresses", "sender_of"]
 
 MAX_PARTICIPANTS = 40  # To and Cc of an opening mail beyond these are not taken in (Zammad's bound)
+MAX_LINKS = 10  # tickets beside which one mail is put: it may name hundreds, or be named by thousands
 WHO = "letterdesk"  # who does what no person did
 BY_HAND = "by hand"  # why, where a person gave no reason
 
@@ -45,7 +46,7 @@ class Desk(People):
 
     def _prefetch(self, letters: Sequence[Letter]) -> None:
         super()._prefetch(letters)
-        ids = ids_of(letters)
+        ids = list(dict.fromkeys(ids_of(letters)))
         self._ours.prefetch(ids)
         named = [row["ticket"] for i in ids for row in (*self._by_message_id.find(i), *self._ours.find(i)) if row["ticket"]]
         named += [number for letter in letters for number in letter.mail.ticket_numbers]
@@ -93,6 +94,12 @@ class Desk(People):
     def _number(self, ticket: int, queue: str = rules.DEFAULT_QUEUE) -> str:
         found = rules.current(self.settings.rules_file).queue(queue)
         return f"{(found and found.prefix) or self.settings.ticket_prefix}-{ticket:03d}"
+
+    def open_tickets_of(self, addresses: Iterable[str]) -> list[int]:
+        """Return the open and waiting tickets that these addresses opened."""
+        part, ticket = tables.Participant, tables.Ticket
+        asked = part.select(part.ticket).join(ticket).where(ticket.status.in_(("open", "waiting")) & (part.role == "requester"))
+        return self.store.values(asked.where(among(part.address, map(canonical, addresses))).order_by(part.ticket))
 
     # -- verbs on tickets --------------------------------------------------------------------------------------------
 
@@ -167,7 +174,8 @@ class Desk(People):
         """Add a reply that one of us sent from another mail client, as it was found in the Sent folder."""
         self._message(ticket, letter, kind="reply")
         self._event_of(letter, ticket, "replied from another mail client")
-        self.set(ticket, "we replied", who=sender_of(letter) or WHO, status="waiting")
+        if not self.set(ticket, "we replied", who=sender_of(letter) or WHO, status="waiting"):
+            self._touch(ticket)
 
     def obey(self, ticket: int, letter: Letter) -> None:
         """Do to a ticket what the rules ordered."""
@@ -189,6 +197,8 @@ class Desk(People):
         """Change status, priority, queue, assignee of a ticket; an event says who and why. Return what changed."""
         before = self._tickets.last(ticket) or {}
         changed = {name: value for name, value in columns.items() if before.get(name) != value}
+        if not changed:
+            return []
         if "status" in changed:
             columns["closed"] = self.now if changed["status"] == "closed" else None
         self._touch(ticket, **columns)
@@ -342,10 +352,13 @@ class Desk(People):
         for address in self.participants(ticket):
             if address not in spoke:
                 self._join(into, address, "merged")
+        was_closed = self.must(ticket)["status"] == "closed"
         self.set(ticket, why, who=who, status="merged")
         self._touch(ticket, merged_into=into)
         self.event(into, f"{self.label(ticket)} was merged into it", BY_HAND, who=who)
         self._touch(into)
+        if self.must(into)["status"] == "closed" and not was_closed:  # what is still to be done must not be hidden
+            self.set(into, f"{self.label(ticket)} was not closed", who=who, status="open")
 
     def _must_stand_alone(self, ticket: int) -> None:
         row = self.must(ticket)

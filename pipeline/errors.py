@@ -50,6 +50,16 @@ class NotFound(HelpdeskError):
     exit_code = 1
 
 
+def no_ticket(number: int) -> NotFound:
+    """Return the error of a number that no ticket has."""
+    return NotFound(f"There is no ticket {number}.", "`helpdesk ticket list --all` shows every ticket.")
+
+
+def no_mail(number: int, outcome: str) -> NotFound:
+    """Return the error of an id that no held mail, or no failed one, has."""
+    return NotFound(f"No {outcome} mail has the id {number}.", f"`helpdesk {outcome} list` shows them.")
+
+
 class InputError(HelpdeskError):
     exit_code = 65
 

@@ -23,6 +23,13 @@ CHUNK = 8  # mails that a thread takes at once when many wait
 AHEAD = 16  # chunks read ahead of the writer
 
 
+class Approval(NamedTuple):
+    """Who let a held mail through, and whether its sender may speak on the ticket from now on."""
+
+    who: str
+    join: bool
+
+
 class Taken(NamedTuple):
     """A mail that was read, on its way into a batch."""
 
@@ -31,6 +38,7 @@ class Taken(NamedTuple):
     delivery: Delivery | None  # None: its bytes came from the store
     since: float  # when work on it began, monotonic
     retry: Retry | None = None  # a stage before the desk asked for later
+    approval: Approval | None = None  # of a mail that was held
 
 
 class Left(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import __version__, tables
-from .errors import Retry
+from .errors import Retry, no_mail
 from .letter import Letter, Outcome, Place, canonical
 from .mime import IDENTITY_VERSION
 from .settings import Settings
@@ -133,17 +133,29 @@ class Ledger(Unit):
                 tries=(known["tries"] if known else 0) + 1,
                 next_try=None,
             )
-        if known and (known["outcome"] == Outcome.FAILED or "approved" in letter.marks):
+        if known and (known["outcome"] == Outcome.FAILED or ("approved" in letter.marks and known["outcome"] == Outcome.HELD)):
             # A copy, a retry or an approval: what failed or was held before is what this one is now.
             self._page.queries.append(_renew_places(mail_id, known["outcome"], str(letter.outcome)))
         self._settle_place(letter, delivery, mail_id)
 
-    def reject(self, mail: Row, who: str) -> None:
-        """Put a held mail aside for good: it is kept in the ledger, and makes nothing."""
-        why = f"held: {who} rejected it"
+    def put_aside(self, mail: Row, why: str) -> None:
+        """Let a held or failed mail be, for good: it is kept in the ledger with the reason, and makes nothing."""
         trail = json.dumps([*json.loads(mail["trail"]), why], ensure_ascii=False)
         self._change(tables.Mail, mail["id"], outcome=Outcome.IGNORED.value, trail=trail, reason=None, stage=None)
-        self._page.queries.append(_renew_places(mail["id"], Outcome.HELD.value, Outcome.IGNORED.value))
+        self._page.queries.append(_renew_places(mail["id"], mail["outcome"], Outcome.IGNORED.value))
+
+    def kept_mail(self, mail_id: int, outcome: Outcome) -> Row:
+        """Return the row of a mail that is held, or one that failed.
+
+        Raises:
+            NotFound: there is no such mail, or it is something else by now.
+        """
+        mail = tables.Mail
+        columns = mail.select(mail.id, mail.outcome, mail.sender, mail.ticket, mail.trail)
+        row = self.store.row(columns.where((mail.id == mail_id) & (mail.outcome == outcome.value)))
+        if row is None:
+            raise no_mail(mail_id, outcome)
+        return row
 
     def postpone(self, letter: Letter, delivery: Delivery, retry: Retry) -> None:
         """Note that a stage asked for later; the mail has no outcome yet, and rests."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from . import tables
+from .errors import NotFound, UsageError
 from .ledger import Ledger, sender_of
 from .letter import Address, Letter, canonical
 from .lookalike import skeleton
 from .settings import Settings
-from .store import Store, now
+from .store import Store, among, now
 from .unit import Row, delete
 
 
@@ -45,6 +46,40 @@ class People(Ledger):
         row = self._agents.last(address) if address else None
         return row if row and not row["disabled"] else None
 
+    def must_answer(self, address: str) -> Row:
+        """Return the agent of this address, who may answer.
+
+        Raises:
+            NotFound: nobody, or somebody who was disabled.
+        """
+        row = self.any_agent(address)
+        if row["disabled"]:
+            raise NotFound(f"The agent {row['address']} is disabled.", f"`helpdesk agent enable {row['address']}` undoes that.")
+        return row
+
+    def any_agent(self, address: str) -> Row:
+        """Return the agent of this address, disabled or not.
+
+        Raises:
+            NotFound
+        """
+        row = self._agents.last(canonical(address))
+        if row is None:
+            raise NotFound(f"There is no agent {address}.", "`helpdesk agent list` shows them; `helpdesk agent add` makes one.")
+        return row
+
+    def acting(self, address: str | None) -> Address:
+        """Return in whose name a person works: the agent who is named, else the only one, else the desk itself (no address).
+
+        Raises:
+            NotFound: no such agent, or a disabled one.
+        """
+        if address is not None:
+            agent = self.must_answer(address)
+            return Address(agent["name"], agent["address"])
+        agents = self.store.rows(tables.Agent.select().where(~tables.Agent.disabled).limit(2))
+        return Address(agents[0]["name"], agents[0]["address"]) if len(agents) == 1 else Address()
+
     def is_blocked(self, address: str | None) -> bool:
         """Did an agent call this sender's mail spam?"""
         return bool(address and any(row["at"] for row in self._blocked.find(address)))
@@ -72,9 +107,19 @@ class People(Ledger):
         self._alike.put(looks, row)
 
     def merge_people(self, person: int, other: int) -> None:
-        """Give one person the addresses of another, who is no more."""
+        """Give one person the addresses of another, who is no more; of two names the first one's stays.
+
+        Raises:
+            UsageError: they are one person already.
+        """
+        if person == other:
+            raise UsageError("They are one person already.", "`helpdesk people list` shows everybody.")
         for row in self._addresses.find(other):
             self._change(tables.PersonAddress, row["id"], person=person)
+        both = tables.Person.select().where(among(tables.Person.id, [person, other]))
+        names = {row["id"]: row["name"] for row in self.store.rows(both)}
+        if not names.get(person):
+            self._change(tables.Person, person, name=names.get(other, ""))
         self._page.later.append(delete(tables.Person, id=other))
 
     def bounced(self, address: str | None, why: str) -> None:
@@ -94,16 +139,26 @@ class People(Ledger):
         for row in self._blocked.find(canonical(address)):
             self._page.queries.append(delete(tables.Blocked, id=row["id"]))
 
-    def add_agent(self, address: str, name: str) -> None:
-        """Let somebody answer; one who was disabled may again."""
+    def add_agent(self, address: str, name: str) -> Row:
+        """Let somebody answer; one who was disabled may again. Return the agent."""
         compared = canonical(address)
         self.person(Address(name, address))
         known = self._agents.last(compared)
         if known:
             self._change(tables.Agent, known["id"], name=name or known["name"], disabled=False)
-        else:
-            self._insert(tables.Agent, address=compared, written=address, name=name, created=self.now)
+            return known
+        row = self._insert(tables.Agent, address=compared, written=address, name=name, created=self.now)
+        self._agents.put(compared, row)
+        return row
 
     def disable_agent(self, agent: Row) -> None:
         """Let somebody answer no more; what they wrote stays."""
         self._change(tables.Agent, agent["id"], disabled=True)
+
+    def enable_agent(self, agent: Row) -> None:
+        """Let somebody answer again."""
+        self._change(tables.Agent, agent["id"], disabled=False)
+
+    def set_password(self, agent: Row, hashed: str) -> None:
+        """Give an agent a new password for the page, hashed already."""
+        self._change(tables.Agent, agent["id"], password=hashed)

@@ -223,7 +223,7 @@ class Pin(Table):
 
     id = AutoField()
     message = ForeignKeyField(Message, unique=True)
-    origin = ForeignKeyField(Ticket, null=True, help_text="the ticket it was on before")
+    origin = ForeignKeyField(Ticket, null=True, help_text="a merged ticket, to which it goes back if that is undone")
     why = TextField()
 
 

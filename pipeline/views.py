@@ -6,13 +6,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
 from . import tables
-from .errors import NotFound
-from .letter import Outcome
+from .errors import NotFound, no_mail, no_ticket
+from .letter import Attachment, Outcome
 from .readers import Pool
 from .store import Store, among
 
@@ -32,15 +32,35 @@ def ticket_number(text: str) -> int:
     return int(match[1])
 
 
+class Filters(NamedTuple):
+    """Which tickets are meant; None: whatever they have. Addresses are in the form in which addresses compare."""
+
+    status: str | None = None
+    queue: str | None = None
+    assignee: str | None = None  # "" for nobody
+    tag: str | None = None
+    sender: str | None = None  # or another address of the same person
+
+
+EVERY = Filters()
+
+
 def ticket_list(
-    store: Store, all_of_them: bool = False, sender: str | None = None, limit: int | None = None
+    store: Store, all_of_them: bool = False, filters: Filters = EVERY, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return tickets, the latest touched first; open and waiting ones, or all; of a person's addresses, if one is named."""
-    query = tables.Ticket.select().order_by(tables.Ticket.updated.desc(), tables.Ticket.id.desc()).limit(limit)
-    if not all_of_them:
-        query = query.where(tables.Ticket.status.in_(OPEN))
-    if sender is not None:
-        query = query.where(among(tables.Ticket.id, _tickets_of(store, sender)))
+    """Return tickets, the latest touched first: open and waiting ones, those of the status that is asked for, or all."""
+    ticket, tag = tables.Ticket, tables.Tag
+    query = ticket.select().order_by(ticket.updated.desc(), ticket.id.desc()).limit(limit)
+    if not all_of_them or filters.status:
+        query = query.where(ticket.status.in_((filters.status,) if filters.status else OPEN))
+    if filters.queue is not None:
+        query = query.where(ticket.queue == filters.queue)
+    if filters.assignee is not None:
+        query = query.where((ticket.assignee == filters.assignee) if filters.assignee else ticket.assignee.is_null())
+    if filters.tag is not None:
+        query = query.where(ticket.id.in_(tag.select(tag.ticket).where(tag.name == filters.tag)))
+    if filters.sender is not None:
+        query = query.where(among(ticket.id, _tickets_of(store, filters.sender)))
     return _ticket_shapes(store, store.rows(query))
 
 
@@ -102,8 +122,10 @@ def ticket_show(store: Store, number: int, pool: Pool) -> dict[str, Any]:
     """
     row = store.row(tables.Ticket.select().where(tables.Ticket.id == number))
     if row is None:
-        raise NotFound(f"There is no ticket {number}.", "`helpdesk ticket list --all` shows every ticket.")
+        raise no_ticket(number)
     shape = _ticket_shapes(store, [row])[0]
+    merged = store.values(tables.Ticket.select(tables.Ticket.ticket_number).where(tables.Ticket.id == row["merged_into"]))
+    shape["merged_into"] = merged[0] if merged else None
     shape["participants"] = [part["address"] for part in _grouped(store, tables.Participant, [number])[number]]
     shape["messages"] = _messages(store, number, pool)
     shape["events"] = [
@@ -174,15 +196,36 @@ EXTENSIONS = {
 
 
 def _attachment(part: dict[str, Any]) -> dict[str, Any]:
-    made = f"part-{part['position'] + 1}.{EXTENSIONS.get(part['content_type'], 'bin')}"
     return {
-        "filename": part["filename"] or made,
+        "filename": part["filename"] or _made_name(part),
         "content_type": part["content_type"],
         "size": part["size"],
         "sha256": part["sha256"],
         "inline": bool(part["inline"]),
         "content_id": part["content_id"],
     }
+
+
+def _made_name(part: dict[str, Any]) -> str:
+    return f"part-{part['position'] + 1}.{EXTENSIONS.get(part['content_type'], 'bin')}"
+
+
+class Kept(NamedTuple):
+    """An attachment of a stored mail, and the name that is made for it where its own is of no use."""
+
+    mail: int
+    attachment: Attachment
+    made_name: str
+
+
+def attachments_of(store: Store, number: int) -> list[Kept]:
+    """Return the attachments of a ticket's mails, in order."""
+    message, part = tables.Message, tables.Attachment
+    asked = part.select(part, message.mail).join(message).where((message.ticket == number) & message.mail.is_null(False))
+    return [
+        Kept(row["mail"], Attachment(**{name: row[name] for name in Attachment.__dataclass_fields__}), _made_name(row))
+        for row in store.rows(asked.order_by(message.id, part.position))
+    ]
 
 
 def failed_list(store: Store) -> list[dict[str, Any]]:
@@ -197,6 +240,20 @@ def held_list(store: Store) -> list[dict[str, Any]]:
     named = store.rows(ticket.select().where(among(ticket.id, [row["ticket"] for _, row in held])))
     labels = {row["id"]: row["ticket_number"] for row in named}
     return [{**shape, "ticket": labels.get(row["ticket"]), "from": row["sender"]} for shape, row in held]
+
+
+def kept_show(store: Store, outcome: Outcome, number: int) -> dict[str, Any]:
+    """Return a mail that is held, or one that failed, with the reasons for it.
+
+    Raises:
+        NotFound
+    """
+    shapes = held_list(store) if outcome is Outcome.HELD else failed_list(store)
+    for shape in shapes:
+        if shape["id"] == number:
+            trail = store.values(tables.Mail.select(tables.Mail.trail).where(tables.Mail.id == number))
+            return {**shape, "why": json.loads(trail[0])}
+    raise no_mail(number, outcome)
 
 
 def _ledger_shapes(store: Store, outcome: Outcome) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -257,3 +314,22 @@ def person_show(store: Store, who: str, compared: str) -> dict[str, Any]:
         if row["id"] == person:
             return row
     raise NotFound(f"There is no person {who!r}.", "`helpdesk people list` shows everybody.")
+
+
+def agent_list(store: Store) -> list[dict[str, Any]]:
+    """Return every agent, with the number of open tickets that are theirs."""
+    ticket, agent = tables.Ticket, tables.Agent
+    counted = ticket.select(ticket.assignee, peewee.fn.COUNT(ticket.id)).where(ticket.status.in_(OPEN)).group_by(ticket.assignee)
+    tickets = dict(counted.tuples().execute(store.database))
+    return [
+        {
+            "id": row["id"],
+            "address": row["address"],
+            "name": row["name"],
+            "disabled": bool(row["disabled"]),
+            "has_password": row["password"] is not None,
+            "tickets": tickets.get(row["address"], 0),
+            "created": row["created"],
+        }
+        for row in store.rows(agent.select().order_by(agent.id))
+    ]

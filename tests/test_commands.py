@@ -171,7 +171,7 @@ def test_ticket_list_shows_what_is_open(house: House) -> None:
 
 def test_lists_of_nothing(house: House) -> None:
     """On an empty home every list is a sentence, and [] under --json; the exit is 0."""
-    for command in (("ticket", "list"), ("people", "list"), ("failed", "list")):
+    for command in (("ticket", "list"), ("people", "list"), ("failed", "list"), ("held", "list"), ("agent", "list")):
         assert house.json(*command) == []
         assert len(lines(house.run(*command))) == 1
 
@@ -192,7 +192,7 @@ def test_ticket_show_of_an_unknown_ticket(desk: House, number: str) -> None:
 def test_ticket_show_as_json(desk: House) -> None:
     """--json has the ticket's own fields and participants, messages in order, events and links."""
     ticket = desk.json("ticket", "show", "1")
-    assert set(ticket) == {*TICKET, "participants", "events", "links"}
+    assert set(ticket) == {*TICKET, "participants", "events", "links", "merged_into"}
     assert ticket["participants"][0] == "ann@example.com" and ticket["links"] == []
     assert [list(message) for message in ticket["messages"]] == [MESSAGE, MESSAGE]
     reply = ticket["messages"][1]
@@ -367,13 +367,19 @@ def test_explain_a_file_before_it_is_processed(house: House) -> None:
     assert b"not processed yet" in house.run("explain", "x.eml").stdout
 
 
-@pytest.mark.parametrize("what", ["2@example.com", "<2@example.com>", "reply.eml", "maildir/new/reply.eml"])
+@pytest.mark.parametrize("what", ["2@example.com", "<2@example.com>", "2", "reply.eml", "maildir/new/reply.eml"])
 def test_explain_a_mail(desk: House, what: str) -> None:
-    """A mail is found by Message-ID with or without <>, and by the name under which it was dropped."""
+    """A mail is found by Message-ID with or without <>, by its number, and by the name under which it was dropped."""
     (document,) = desk.json("explain", what)
     assert (document["outcome"], document["ticket"], document["now"]) == ("commented", "TICKET-001", None)
     assert "match: In-Reply-To 1@example.com is on TICKET-001" in document["why"]
     assert b"match: In-Reply-To" in desk.run("explain", what).stdout
+
+
+@pytest.mark.parametrize("what", ["TICKET-001", "#1", "ticket-1"])
+def test_explain_a_ticket(desk: House, what: str) -> None:
+    """A ticket explains every mail that is on it, in their order."""
+    assert [document["message_id"] for document in desk.json("explain", what)] == ["1@example.com", "2@example.com"]
 
 
 def in_cur(house: House, raw: bytes) -> str:
@@ -729,11 +735,36 @@ EVERY = [
     ("rules", "check"),
     ("rules", "backtest"),
     ("failed", "list"),
+    ("failed", "show", "1"),
     ("failed", "retry", "--all"),
+    ("failed", "drop", "1"),
+    ("held", "list"),
+    ("held", "show", "1"),
+    ("held", "approve", "1"),
+    ("held", "reject", "1"),
     ("ticket", "list"),
     ("ticket", "show", "1"),
+    ("ticket", "save", "1", "out"),
+    ("ticket", "set", "1", "--status", "closed"),
+    ("ticket", "close", "1"),
+    ("ticket", "reopen", "1"),
+    ("ticket", "assign", "1", "nobody"),
+    ("ticket", "note", "1"),
+    ("ticket", "approve", "1", "bob@example.com"),
+    ("ticket", "spam", "1"),
+    ("ticket", "merge", "1", "2"),
+    ("ticket", "unmerge", "1"),
+    ("ticket", "split", "1", "2"),
+    ("ticket", "link", "1", "2"),
+    ("ticket", "unlink", "1", "2"),
     ("people", "list"),
     ("people", "show", "1"),
+    ("people", "merge", "1", "2"),
+    ("agent", "add", "bob@example.com"),
+    ("agent", "list"),
+    ("agent", "password", "bob@example.com"),
+    ("agent", "disable", "bob@example.com"),
+    ("agent", "enable", "bob@example.com"),
     ("audit",),
     ("config",),
     ("migrate",),

@@ -363,7 +363,7 @@ def strings(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_crafted_mail_is_read_in_time(name: str) -> None:
-    """No crafted mail takes two seconds of the processor (one that is larger a second more for each megabyte), breaks the reader, or leaves a text that cannot be stored."""
+    """No crafted mail takes two seconds of the processor (and one for each megabyte), breaks the reader, or cannot be stored."""
     family = FAMILIES[name]
     raw = family.make(family.size)
     started = time.process_time()

@@ -1,4 +1,4 @@
-"""The command line. Commands live in five rooms and are imported when they are called: `--help` is instant."""
+"""The command line. Commands live in rooms and are imported when they are called: `--help` is instant."""
 
 from __future__ import annotations
 
@@ -29,9 +29,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "selftest",
         "Try a folder of your own mails in a dry run, and say what looks wrong: charsets, cut replies, lost answers...",
     ),
-    "failed": ("mails", "Mails that could not be processed: they are kept, starred, and can be tried again."),
+    "failed": ("kept", "Mails that could not be processed: they are kept, starred, and can be tried again."),
+    "held": (
+        "kept",
+        "Mails that wait for an agent: flagged as spam, from a sender who is not who From says, or held by a rule.",
+    ),
     "ticket": ("tickets", "Tickets from a terminal."),
-    "people": ("tickets", "Customers: every sender of a mail becomes one."),
+    "people": ("people", "Customers: every sender of a mail becomes one."),
+    "agent": ("people", "Agents: who may answer, and log in to the page."),
     "rules": ("rules", "Rules and queues of RULES_FILE: checked, and tried on the mail that is stored."),
     "audit": ("operate", "Prove that every file in the Maildir has its row in the ledger, and the other way round."),
     "config": ("operate", "Show every setting: its value (secrets masked), where it comes from, and what it is for."),

@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UsageError
 from ..log import safe, set_up
-from ..settings import Settings, load
+from ..settings import ADDRESS, Settings, load
 
 if TYPE_CHECKING:
     from ..store import Store
+
+LONGEST_ADDRESS = 320  # RFC 3696, erratum 1690: 64 before the @, 255 behind it
+NEVER_CUT = 16  # columns of a date with its time
+NARROWEST = 6  # columns of a cell that is cut
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 
@@ -61,6 +66,18 @@ def tell(text: str) -> None:
         click.echo(text, err=True)
 
 
+def an_address(text: str) -> str:
+    """Return the address in what a user wrote: alone, or in <> after a name.
+
+    Raises:
+        UsageError
+    """
+    found = ADDRESS.fullmatch(text.strip())
+    if found is None or not found[2].isprintable() or len(found[2]) > LONGEST_ADDRESS:
+        raise UsageError(f"{text!r} is no address.", "Say ann@example.com, or 'Ann <ann@example.com>'.")
+    return found[2]
+
+
 @contextmanager
 def reading(migrate: bool = False) -> Iterator[tuple[Settings, Store]]:
     """Yield settings and an open store, for a command that looks; it logs nothing."""
@@ -96,13 +113,20 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]], empty: str
         return
     widths = [max(_width(row[i]) for row in [titles, *cells]) for i in range(len(titles))]
     room = max(shutil.get_terminal_size((120, 24)).columns, 60) if sys.stdout.isatty() else 10_000
-    surplus = sum(widths) + 2 * (len(widths) - 1) - room
-    if surplus > 0:
-        widest = widths.index(max(widths))
-        widths[widest] = max(10, widths[widest] - surplus)
+    _squeeze(widths, room - 2 * (len(widths) - 1))
     click.echo(click.style(_line(titles, widths), bold=True))
     for row in cells:
         click.echo(_line(row, widths))
+
+
+def _squeeze(widths: list[int], room: int) -> None:
+    """Cut the long columns to one width, so that all have room; a date, a number or a status stays whole."""
+    long = [i for i, width in enumerate(widths) if width > NEVER_CUT]
+    most = max(widths)
+    while long and most > NARROWEST and sum(widths) > room:
+        most -= 1
+        for i in long:
+            widths[i] = min(widths[i], most)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,10 +1,9 @@
-"""The commands on mails: deliver, replay, parse, explain, failed."""
+"""The commands on mails: deliver, replay, parse, explain."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CannotCreate, InputError, NotFound, SettingsError, TryLater
+from ..errors import CannotCreate, InputError, SettingsError, TryLater
 from ..log import safe
-from .common import as_json, local, print_json, print_table, reading, settings, talkative, tell
+from .common import as_json, print_json, settings, talkative, tell
 
 if TYPE_CHECKING:
     from ..settings import Settings
-    from ..store import Store
 
 
 @click.command()
@@ -100,21 +98,22 @@ def parse(files: tuple[Path, ...]) -> int:
                 click.echo(safe(f"helpdesk: {error}", None), err=True)
                 code = error.exit_code
                 continue
-            click.echo(json.dumps(_parsed(path, raw, line)))
+            click.echo(json.dumps(parsed(str(path), raw, line)))
     return code
 
 
-def _parsed(path: Path, raw: bytes, line: Any) -> dict[str, Any]:
+def parsed(name: str, raw: bytes, line: Any) -> dict[str, Any]:
+    """Return how a mail is understood, in the shape of `parse`."""
     from ..letter import Letter, Place
 
-    letter = line.read(Letter(hashlib.sha256(raw).hexdigest(), Place("", str(path))), raw)
+    letter = line.read(Letter(hashlib.sha256(raw).hexdigest(), Place("", name)), raw)
     mail = letter.mail
     people = {name: [_person(one) for one in getattr(mail, name)] for name in ("reply_to", "to", "cc")}
     defects = list(mail.defects)
     if letter.outcome and letter.trail[-1].why not in defects:
         defects.append(letter.trail[-1].why)
     return {
-        "file": str(path),
+        "file": name,
         "sha256": letter.digest,
         "message_id": mail.message_id,
         "in_reply_to": list(mail.in_reply_to),
@@ -145,14 +144,15 @@ def _person(address: Any) -> dict[str, Any] | None:
 
 
 @click.command()
-@click.argument("what", metavar="FILE|MESSAGE-ID")
+@click.argument("what", metavar="MAIL")
 @click.option("--now", is_flag=True, help="Run today's code on it too, in a dry run, and show both.")
 @as_json
 @talkative
 def explain(what: str, now: bool, as_json: bool) -> int:
     """Say what each stage decided about a mail, and why.
 
-    It is named by a file, the name of one in the Maildir, or a Message-ID. A file that was never processed is run in a dry run.
+    It is named by a file, the name of one in the Maildir, a Message-ID, its number in the ledger (as `failed list` shows it), or
+    its ticket (TICKET-001, #1: every mail on it). A file that was never processed is run in a dry run.
     """
     from ..explain import explain as explain_mail
     from ..store import Store
@@ -180,62 +180,3 @@ def _print_explained(document: dict[str, Any]) -> None:
             click.echo(f"  {document['outcome'] or 'not processed yet'}{ticket}")
         for step in steps:
             click.echo(f"    {safe(step, None)}")
-
-
-@click.group()
-def failed() -> None:
-    """Mails that could not be processed: they are kept, starred, and can be tried again."""
-
-
-@failed.command("list")
-@as_json
-@talkative
-def failed_list(as_json: bool) -> int:
-    """List the failed mails with their reasons."""
-    from ..views import failed_list as listed
-
-    with reading() as (loaded, store):
-        rows = listed(store)
-    if as_json:
-        print_json(rows)
-        return 0
-    print_table(
-        ("ID", "FILE", "STAGE", "REASON", "TRIES", "WHEN"),
-        [(row["id"], row["file"], row["stage"], row["reason"], row["attempts"], local(row["when"], loaded)) for row in rows],
-        "No mail has failed.",
-    )
-    return 0
-
-
-@failed.command("retry")
-@click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
-@click.option("--all", "all_of_them", is_flag=True, help="Every failed mail.")
-@talkative
-def failed_retry(ids: tuple[int, ...], all_of_them: bool) -> int:
-    """Try failed mails again, from their kept bytes; a success takes their star away. Exit 1 if some fail again."""
-    from ..runner import Runner
-    from ..store import Store
-    from .run import Teller
-
-    if not ids and not all_of_them:
-        raise click.UsageError("Name the ids that `helpdesk failed list` shows, or --all.")
-    loaded = settings(log_stderr=logging.INFO if sys.stderr.isatty() else None)
-    teller = Teller(dry=False, as_json=False)
-    with Store.open(loaded) as store:
-        chosen = _chosen(store, ids, all_of_them)
-        with Runner(store, loaded, teller) as runner:
-            teller.shown = runner.shown
-            summary = runner.retry(chosen)
-    done = summary.touched - summary.counts["failed"]
-    tell(f"{done} of {len(chosen)} went through, {summary.counts['failed']} failed again.")
-    return summary.exit_code
-
-
-def _chosen(store: Store, ids: tuple[int, ...], all_of_them: bool) -> list[int]:
-    from ..views import failed_list as listed
-
-    known = [row["id"] for row in listed(store)]
-    unknown = [str(number) for number in ids if number not in known]
-    if unknown:
-        raise NotFound(f"No failed mail has the id {', '.join(unknown)}.", "`helpdesk failed list` shows them.")
-    return known if all_of_them else list(ids)

@@ -1,14 +1,24 @@
-"""The commands on tickets and people."""
+"""The commands that show tickets: list, show, save; the verbs that change them are in handle.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import CannotCreate, HelpdeskError
 from ..log import safe
-from .common import as_json, local, print_json, print_table, reading, talkative
+from .common import an_address, as_json, local, print_json, print_table, reading, talkative, tell
+from .handle import VERBS, led_on
+
+if TYPE_CHECKING:
+    from ..readers import Pool
+    from ..store import Store
+    from ..views import Kept
 
 
 @click.group()
@@ -16,9 +26,17 @@ def ticket() -> None:
     """Tickets from a terminal."""
 
 
+for verb in VERBS:
+    ticket.add_command(verb)
+
+
 @ticket.command("list")
 @click.option("--all", "all_of_them", is_flag=True, help="Closed and merged ones too.")
 @click.option("--from", "sender", metavar="ADDRESS", help="Only those opened by this address, or by the person's others.")
+@click.option("--status", type=click.Choice(("open", "waiting", "closed", "merged")), help="Only those of this status.")
+@click.option("--queue", metavar="Q", help="Only those of this queue.")
+@click.option("--assignee", metavar="ADDRESS", help="Only those of this agent; `nobody` for those of none.")
+@click.option("--tag", metavar="TAG", help="Only those that bear this tag.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -29,13 +47,19 @@ def ticket() -> None:
 )
 @as_json
 @talkative
-def ticket_list(all_of_them: bool, sender: str | None, limit: int, as_json: bool) -> int:
+def ticket_list(
+    all_of_them: bool, sender: str | None, assignee: str | None, limit: int, as_json: bool, **asked: str | None
+) -> int:
     """List the open and waiting tickets, the latest touched first."""
     from ..letter import canonical
+    from ..views import Filters
     from ..views import ticket_list as listed
 
+    if assignee is not None:
+        assignee = "" if assignee == "nobody" else canonical(an_address(assignee))
+    filters = Filters(assignee=assignee, sender=canonical(sender) if sender else None, **asked)
     with reading() as (loaded, store):
-        rows = listed(store, all_of_them, canonical(sender) if sender else None, None if as_json else limit + 1)
+        rows = listed(store, all_of_them, filters, None if as_json else limit + 1)
     if as_json:
         print_json(rows)
         return 0
@@ -45,7 +69,7 @@ def ticket_list(all_of_them: bool, sender: str | None, limit: int, as_json: bool
             (row["number"], row["status"], row["subject"], _who(row["requester"]), row["messages"], local(row["updated"], loaded))
             for row in rows[:limit]
         ],
-        "No open tickets. Drop an .eml file into maildir/new, or run `helpdesk demo`.",
+        "No such ticket." if any(filters) else "No open tickets. Drop an .eml file into maildir/new, or run `helpdesk demo`.",
     )
     if len(rows) > limit:
         click.echo(f"... and more; --limit {limit * 10} shows them.", err=True)
@@ -68,6 +92,8 @@ def ticket_show(number: str, as_json: bool) -> int:
 
     with reading() as (loaded, store), Pool(limits=Limits.of(loaded)) as pool:
         document = shown(store, ticket_number(number), pool)
+    if document["merged_into"]:
+        tell(led_on(document["number"], document["merged_into"]))
     if as_json:
         print_json(document)
     else:
@@ -98,7 +124,8 @@ VERIFIED = {True: "", False: "  [sender not verified]", None: ""}
 
 
 def _print_message(message: dict[str, Any], clock: Callable[[str], str], opening: bool) -> None:
-    head = f"--- {message['id']}  {_who(message['author'])}  {clock(message['date'])}{VERIFIED[message['verified']]}"
+    kind = "" if message["kind"] == "mail" else f"  [{message['kind']}]"
+    head = f"--- {message['id']}  {_author(message)}  {clock(message['date'])}{kind}{VERIFIED[message['verified']]}"
     click.echo("\n" + click.style(safe(head, None), bold=True))
     text = message["text"] if opening else message["reply_text"] or message["text"]
     for line in text.strip().splitlines():
@@ -109,47 +136,67 @@ def _print_message(message: dict[str, Any], clock: Callable[[str], str], opening
         click.echo(safe(f"  ! {defect}", None))
 
 
-@click.group()
-def people() -> None:
-    """Customers: every sender of a mail becomes one."""
+def _author(message: dict[str, Any]) -> str:
+    written_here = message["kind"] != "mail" and not message["author"]["address"]
+    return "the desk" if written_here else _who(message["author"])
 
 
-@people.command("list")
-@as_json
+@ticket.command("save")
+@click.argument("number", metavar="N")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @talkative
-def people_list(as_json: bool) -> int:
-    """List everybody with addresses and the tickets that they opened."""
-    from ..views import people_list as listed
+def ticket_save(number: str, folder: Path) -> int:
+    """Write a ticket's attachments into a folder, under safe names and never over another file.
 
-    with reading() as (_, store):
-        rows = listed(store)
-    if as_json:
-        print_json(rows)
+    The names are printed. Exit 1: some are not what they were when they came; 73: the folder or a file cannot be made.
+    """
+    from ..desk import Desk
+    from ..readers import Limits, Pool
+    from ..views import attachments_of, ticket_number
+
+    with reading() as (loaded, store), Pool(limits=Limits.of(loaded)) as pool:
+        desk = Desk(store, loaded)
+        asked = desk.must(ticket_number(number))
+        row = desk.ticket(asked["id"]) or asked
+        if row["id"] != asked["id"]:
+            tell(led_on(asked["ticket_number"], row["ticket_number"]))
+        bad = _save(store, pool, attachments_of(store, row["id"]), folder)
+    return 1 if bad else 0
+
+
+def _save(store: Store, pool: Pool, kept: list[Kept], path: Path) -> int:
+    """Write attachments and print where they are; return how many are not what they were."""
+    from ..filenames import Folder, safe_name
+
+    if not kept:
+        tell("The ticket has no attachments.")
         return 0
-    print_table(
-        ("ID", "NAME", "ADDRESSES", "TICKETS"),
-        [(row["id"], row["name"], ", ".join(row["addresses"]), ", ".join(row["tickets"])) for row in rows],
-        "Nobody has written yet.",
-    )
-    return 0
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder, bad = Folder(path), 0
+        for mail, parts in itertools.groupby(kept, key=lambda one: one.mail):
+            for part, content in _contents(store, pool, mail, parts):
+                bad += content is None
+                if content is not None:
+                    name = safe_name(part.attachment.filename or "", part.made_name)
+                    click.echo(safe(str(folder.write(name, content)), None))
+    except OSError as error:
+        raise CannotCreate(f"{path} cannot be written to: {error.strerror}.", "Name a folder that is yours.") from error
+    return bad
 
 
-@people.command("show")
-@click.argument("who", metavar="ID|ADDRESS")
-@as_json
-@talkative
-def people_show(who: str, as_json: bool) -> int:
-    """Show one person, by id or by any of the addresses."""
-    from ..letter import canonical
-    from ..views import person_show
+def _contents(store: Store, pool: Pool, mail: int, parts: Iterable[Kept]) -> Iterator[tuple[Kept, bytes | None]]:
+    """Yield the attachments of a mail with their bytes; None, and a sentence, for one that is not what it was."""
+    from ..readers import ReaderDied
 
-    with reading() as (_, store):
-        row = person_show(store, who, canonical(who))
-    if as_json:
-        print_json(row)
-        return 0
-    click.echo(click.style(safe(row["name"] or row["addresses"][0]), bold=True))
-    for address in row["addresses"]:
-        click.echo(safe(f"  {address}"))
-    click.echo(f"  tickets: {', '.join(row['tickets']) or 'none'}")
-    return 0
+    raw = b""
+    for part in parts:
+        try:
+            raw = raw or store.raw(mail)
+            content = pool.cut(raw, part.attachment)
+            why = "" if hashlib.sha256(content).hexdigest() == part.attachment.sha256 else "is not what it was when it came"
+        except (ReaderDied, HelpdeskError) as error:
+            why = f"cannot be read: {error}"
+        if why:
+            click.echo(safe(f"helpdesk: {part.attachment.filename or part.made_name} of mail {mail} {why}.", None), err=True)
+        yield part, None if why else content

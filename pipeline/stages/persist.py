@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..desk import Desk, sender_of
+from ..desk import MAX_LINKS, Desk, sender_of
 from ..letter import Letter, Outcome
 
 
@@ -16,9 +16,6 @@ def persist(letter: Letter, desk: Desk) -> Letter:
         (desk.sent_elsewhere if "sent" in letter.marks else desk.comment)(letter, ticket)
         outcome, what = Outcome.COMMENTED, f"added to {desk.label(ticket)}"
     desk.obey(ticket, letter)
-    sender = sender_of(letter)
-    if sender and "join" in letter.marks:
-        desk.approve(ticket, sender, "an agent")
     _tell_agents(letter, desk, ticket)
     return letter.settle(outcome, f"persist: {what}", ticket=ticket)
 
@@ -42,5 +39,5 @@ def _tell_agents(letter: Letter, desk: Desk, ticket: int) -> None:
         return
     if "reused-id" in letter.marks:
         desk.event(ticket, "Message-ID used twice", f"{message_id} came before with other content")
-    for other in desk.named_before(message_id):
+    for other in desk.named_before(message_id)[:MAX_LINKS]:
         desk.link(ticket, other, f"{message_id} came after a mail that answers it")
