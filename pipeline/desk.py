@@ -5,6 +5,7 @@ A desk is a unit of work (unit.py) that knows the ledger (ledger.py): nothing is
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,22 @@ from functools import cache
 from typing import Any
 
 from . import rules, tables
+from .compose import File, Outgoing, new_message_id, quoted, reply_subject, writable
 from .errors import NotFound, UsageError, no_ticket
 from .ledger import Delivery, ids_of, sender_of
 from .letter import Address, Attachment, Kind, Letter, Original, canonical
-from .people import People
+from .mime import read_mail
+from .post import (
+    Post,
+    acknowledgement,
+    domain_of,
+    framed,
+    framed_html,
+    plain,
+    renamed,
+    sent_to,
+    voice_of,
+)
 from .settings import Settings
 from .store import Store, among, now
 from .unit import Row, delete
@@ -29,14 +42,12 @@ WHO = "letterdesk"  # who does what no person did
 BY_HAND = "by hand"  # why, where a person gave no reason
 
 
-class Desk(People):
+class Desk(Post):
     """The verbs on tickets. Made for a store; a batch runs `begin`, then per letter `turn` ... `keep` or `drop`, then `flush`."""
 
     def __init__(self, store: Store, settings: Settings, clock: Callable[[], str] = now) -> None:
         super().__init__(store, settings, clock)
         message = tables.Message
-        ours = message.select(message.id, message.ticket, message.message_id, message.sent_to)
-        self._ours = self._shelf(ours.where(message.kind == "reply"), message.message_id)
         messages = message.select(message.id, message.ticket, message.mail, message.author_address)
         self._messages = self._shelf(messages, message.mail)
         self._tickets = self._shelf(tables.Ticket.select(), tables.Ticket.id)
@@ -47,17 +58,13 @@ class Desk(People):
     def _prefetch(self, letters: Sequence[Letter]) -> None:
         super()._prefetch(letters)
         ids = list(dict.fromkeys(ids_of(letters)))
-        self._ours.prefetch(ids)
-        named = [row["ticket"] for i in ids for row in (*self._by_message_id.find(i), *self._ours.find(i)) if row["ticket"]]
+        sent = [row for i in ids if (row := self.ours(i))]
+        named = [row["ticket"] for row in (*(mail for i in ids for mail in self._by_message_id.find(i)), *sent) if row["ticket"]]
         named += [number for letter in letters for number in letter.mail.ticket_numbers]
         self._tickets.prefetch(named)
         self._participants.prefetch(named)
 
     # -- asking ------------------------------------------------------------------------------------------------------
-
-    def ours(self, message_id: str) -> Row | None:
-        """Return the message of this id that we sent, or None."""
-        return self._ours.last(message_id)
 
     def ticket(self, number: int) -> Row | None:
         """Return a ticket by its number, or None; a merged one leads to where it went."""
@@ -108,11 +115,18 @@ class Desk(People):
         author = letter.mail.author or Address()
         requester = letter.orders.requester or author
         self.person(requester)
-        number = self._ticket(letter.mail.subject, requester, letter.orders.queue, email_from=author.address)
+        columns = {"email_from": author.address, "reply_to": None if letter.orders.requester else self._reply_to(letter)}
+        number = self._ticket(letter.mail.subject, requester, letter.orders.queue, **columns)
         self._take_in(number, letter, requester)
         self._event_of(letter, number, "opened")
         self._message(number, letter)
         return number
+
+    def _reply_to(self, letter: Letter) -> str | None:
+        """Return where the writer wants answers, if that is another address and none of ours (it would answer itself)."""
+        wanted = [one.address for one in letter.mail.reply_to if one.address]
+        foreign = (one for one in wanted if not is_own(canonical(one), self.settings))
+        return next((one for one in foreign if canonical(one) != sender_of(letter)), None)
 
     def open_forwarded(self, letter: Letter, original: Original) -> int:
         """Open a ticket for a mail that an agent forwards: its author is the requester, the agent's words are a note."""
@@ -481,6 +495,189 @@ class Desk(People):
         )
         self.event(ticket, "noted", "a note", who=author.address or WHO)
         self._touch(ticket)
+
+    # -- what goes out -----------------------------------------------------------------------------------------------
+
+    def reply(
+        self,
+        ticket: int,
+        text: str,
+        author: Address,
+        *,
+        html: str | None = None,
+        cc: Sequence[str] = (),
+        attachments: Sequence[File] = (),
+        quote: bool = False,
+        status: str = "waiting",
+    ) -> list[str]:
+        """Answer the requester and those who were approved; the mail is in the outbox. Return to whom it goes.
+
+        `html` is markup that was sanitised already, and says what `text` says. The message keeps only what the agent wrote.
+
+        Raises:
+            UsageError: nobody knows where to, or a copy would go to the desk itself.
+            CannotSend: something in it cannot stand in a mail.
+            SettingsError: there is no address to write from.
+        """
+        row, who = self.must(ticket), author.address or WHO
+        outgoing = self._answer(row, text, author, html, cc, attachments, quote)
+        addressees = sent_to(outgoing)
+        message = self._insert(
+            tables.Message,
+            ticket=ticket,
+            kind="reply",
+            author_name=author.name,
+            author_address=author.address,
+            is_from_email=False,
+            message_id=outgoing.message_id,
+            sent_to=json.dumps(addressees),
+            date=self.now,
+            created=self.now,
+            text=writable(text).strip("\n"),
+        )
+        self._ours.put(outgoing.message_id, message)
+        raw = self._put_out("reply", outgoing, ticket, message["id"], outgoing.sender.address or "")
+        self._attach(message["id"], read_mail(raw).attachments if attachments else ())
+        self.event(ticket, "replied", f"to {', '.join(addressees)}", who=who)
+        if not self.set(ticket, "we replied", who=who, status=status):
+            self._touch(ticket)
+        return addressees
+
+    def _answer(
+        self, row: Row, text: str, author: Address, markup: str | None, cc: Sequence[str], files: Sequence[File], quote: bool
+    ) -> Outgoing:
+        voice = voice_of(self.settings, row["queue"], author)
+        to = self._requester(row)
+        ids, parent = self._thread(row["id"])
+        below = self._quote(row["id"]) if quote else ""
+        return Outgoing(
+            message_id=new_message_id(domain_of(voice)),
+            sender=voice.sender,
+            recipients=(to,),
+            cc=tuple(self._copies(row["id"], to, cc)),
+            reply_to=(voice.reply_to,),
+            subject=reply_subject(row["subject"], row["ticket_number"]),
+            text=framed(text, voice, below),
+            html=framed_html(markup, voice, below) if markup is not None else None,
+            date=datetime.datetime.fromisoformat(self.now),
+            in_reply_to=parent,
+            references=tuple(ids),
+            attachments=tuple(files),
+        )
+
+    def _requester(self, row: Row) -> Address:
+        address = row["reply_to"] or row["requester_address"]
+        if not address:
+            raise UsageError(
+                f"Nobody knows who wrote {row['ticket_number']}, so there is nobody to answer.",
+                f"`helpdesk ticket note {row['ticket_number']}` writes something for agents.",
+            )
+        if is_own(canonical(address), self.settings):
+            raise UsageError(f"{row['ticket_number']} was written by the desk itself ({address}), so there is nobody to answer.")
+        return Address(plain(row["requester_name"]), address)
+
+    def _copies(self, ticket: int, to: Address, named: Sequence[str]) -> Iterator[Address]:
+        """Yield who gets a copy: those whom an agent let speak here, and who is named now; each once."""
+        seen = {canonical(to.address or "")}
+        approved = [row["address"] for row in self._participants.find(ticket) if row["role"] == "approved"]
+        for address in (*approved, *named):
+            if is_own(canonical(address), self.settings):
+                raise UsageError(f"{address} is the desk's own address, so it cannot get a copy.")
+            if canonical(address) not in seen:
+                seen.add(canonical(address))
+                yield Address("", address)
+
+    def _thread(self, ticket: int) -> tuple[list[str], str | None]:
+        """Return the ids of what was said, the one that is answered last, and that one: the customer's newest, else ours."""
+        message, mail = tables.Message, tables.Mail
+        asked = message.select(message.kind, message.message_id, mail.message_id.alias("theirs")).left_outer_join(mail)
+        said = asked.where((message.ticket == ticket) & (message.kind != "note")).order_by(message.id)
+        rows = [(row["kind"], row["theirs"] or row["message_id"]) for row in self.store.rows(said)]
+        ids = [one for _, one in rows if one]
+        parent = next((one for kind, one in reversed(rows) if one and kind == "mail"), ids[-1] if ids else None)
+        return [*(one for one in ids if one != parent), *([parent] if parent else [])], parent
+
+    def _quote(self, ticket: int) -> str:
+        message = tables.Message
+        newest = message.select().where((message.ticket == ticket) & (message.kind == "mail")).order_by(message.id.desc())
+        row = self.store.row(newest)
+        if row is None:
+            return ""
+        said = row["text"] if row["reply_text"] is None else row["reply_text"]
+        author = Address(row["author_name"], row["author_address"])
+        return quoted(said, author, datetime.datetime.fromisoformat(row["date"]))
+
+    def acknowledge(self, ticket: int, letter: Letter) -> str:
+        """Write to the requester of a new ticket that it is here; return to whom. Whether it may be is asked before.
+
+        No word of the mail is in it, but for its subject where the sender is known: else a stranger could let us carry
+        words to whomever the From names.
+
+        Raises:
+            CannotSend: the address is none.
+            SettingsError: there is no address to write from.
+        """
+        row = self.must(ticket)
+        address = row["requester_address"]
+        voice = voice_of(self.settings, row["queue"])
+        subject = letter.mail.subject if letter.verified or self._was_answered(address) else ""
+        moment = datetime.datetime.fromisoformat(self.now)
+        outgoing = acknowledgement(voice, address, row["ticket_number"], subject, letter.mail.message_id, moment)
+        self._put_out("acknowledgement", outgoing, ticket)
+        self._note_acknowledged(canonical(address), letter.mail.subject, ticket)
+        self.event(ticket, f"acknowledged to {address}", "a new ticket", mail=self._mail_id(letter))
+        return str(address)
+
+    def _was_answered(self, address: str) -> bool:
+        """Did an agent ever write to this person? Then the address is known to be theirs, as far as one can know."""
+        part, message = tables.Participant, tables.Message
+        they = among(part.address, self.addresses_of(canonical(address)))
+        theirs = part.select(part.ticket).where(they & (part.role == "requester"))
+        replies = message.select(message.id).where(message.ticket.in_(theirs) & (message.kind == "reply"))
+        return self.store.row(replies) is not None
+
+    def cancel(self, ticket: int, message: str, who: str) -> None:
+        """Keep an answer that still waits from going out.
+
+        Raises:
+            NotFound: the ticket has no such message.
+            UsageError: it is no answer, or does not wait any more.
+        """
+        chosen, posted = self._posted_answer(ticket, message)
+        if posted["state"] != "waiting":
+            raise UsageError(f"Message {chosen['id']} of {self.label(ticket)} does not wait: it is {posted['state']}.")
+        self._change(tables.Outbox, posted["id"], state="cancelled", reason=f"{who} cancelled it", next_try=None)
+        self.event(ticket, f"message {chosen['id']} will not be sent", "cancelled", who=who)
+        self._touch(ticket)
+
+    def resend(self, ticket: int, message: str, who: str) -> list[str]:
+        """Send an answer again under another Message-ID, as servers drop what they know; return to whom.
+
+        Raises:
+            NotFound: the ticket has no such message.
+            UsageError: it is no answer that we sent, or it still waits.
+        """
+        chosen, posted = self._posted_answer(ticket, message)
+        if posted["state"] == "waiting":
+            sentence = f"Message {chosen['id']} of {self.label(ticket)} still waits to be sent."
+            raise UsageError(sentence, "`helpdesk send` sends it.")
+        new = new_message_id(posted["message_id"].rpartition("@")[2])
+        raw = renamed(bytes(posted["raw"]), posted["message_id"], new)
+        addressees = json.loads(chosen["sent_to"] or posted["recipients"])  # whom it reached leaves `recipients`
+        self._lay("resend", new, posted["envelope_from"], addressees, raw, ticket, chosen["id"])
+        self.event(ticket, f"message {chosen['id']} is sent again", f"to {', '.join(addressees)}", who=who)
+        self._touch(ticket)
+        return [str(address) for address in addressees]
+
+    def _posted_answer(self, ticket: int, named: str) -> tuple[Row, Row]:
+        """Return an answer on a ticket, and the row of the outbox that carried it last."""
+        _, chosen = self._mails_and(ticket, named)
+        outbox = tables.Outbox
+        posted = self.store.row(outbox.select().where(outbox.message == chosen["id"]).order_by(outbox.id.desc()))
+        if posted is None:
+            what = "was sent from another mail client" if chosen["kind"] == "reply" else f"is a {chosen['kind']}"
+            raise UsageError(f"Message {chosen['id']} of {self.label(ticket)} {what}; only answers from here can be sent.")
+        return chosen, posted
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

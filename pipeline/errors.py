@@ -5,6 +5,9 @@ HelpdeskError
 +-- UsageError          2  the command was called in a way that cannot work
 +-- NotFound            1  no such ticket, mail, person
 +-- InputError         65  a file that was named cannot be read
++-- CannotSend          1  a value cannot stand in a mail that goes out
++-- OutOfReach         69  a server is out of reach
++-- LoginRefused       77  a server refuses the log-in
 +-- CannotCreate       73  a file or folder cannot be made
 +-- TryLater           75  full, locked, or changing under us: nothing was recorded
 |   +-- SchemaNewer    75  a newer Letterdesk has migrated the database
@@ -62,6 +65,25 @@ def no_mail(number: int, outcome: str) -> NotFound:
 
 class InputError(HelpdeskError):
     exit_code = 65
+
+
+class CannotSend(HelpdeskError):
+    """A value cannot stand in a mail that goes out; `field` names the header or the part."""
+
+    exit_code = 1
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"The mail cannot be sent as it is: {field}: {why}.")
+        self.field = field
+        self.why = why
+
+
+class OutOfReach(HelpdeskError):
+    exit_code = 69
+
+
+class LoginRefused(HelpdeskError):
+    exit_code = 77
 
 
 class CannotCreate(HelpdeskError):

@@ -14,7 +14,7 @@ from .desk import Delivery
 from .errors import Retry
 from .letter import Letter, Outcome, Place
 from .line import Line
-from .maildir import Found, Maildir, NotAMail, NotWhole, Vanished, name_as_text
+from .maildir import Found, Maildir, NotAMail, NotWhole, Vanished, is_replayed, name_as_text
 from .store import LARGE, Store, pack
 
 BATCH = 200  # letters in one commit at the most
@@ -109,16 +109,17 @@ class Intake:
     def _read(self, found: Found, delivery: Delivery, digest: str, raw: bytes | None, path: Path | None, since: float) -> Taken:
         letter = Letter(digest=digest, place=delivery.place)
         try:
-            return Taken(found, self._line.read(letter, raw, path), delivery, since)
+            return Taken(found, _marked(self._line.read(letter, raw, path), delivery.original), delivery, since)
         except Retry as retry:
             return Taken(found, letter, delivery, since, retry)
 
-    def from_store(self, mail_id: int, place: Place) -> Taken:
-        """Take a mail's bytes from the store instead of a file."""
+    def from_store(self, mail_id: int, place: Place, original: str = "") -> Taken:
+        """Take a mail's bytes from the store instead of a file; `original` is the name that it came with."""
         since, raw = time.monotonic(), self._store.raw(mail_id)
-        letter, found = Letter(hashlib.sha256(raw).hexdigest(), place), Found(place, place.key, "cur", "", None, 0, 0, (0, 0))
+        letter = Letter(hashlib.sha256(raw).hexdigest(), place)
+        found = Found(place, place.key, "cur", "", None, 0, 0, (0, 0))
         try:
-            return Taken(found, self._line.read(letter, raw), None, since)
+            return Taken(found, _marked(self._line.read(letter, raw), original), None, since)
         except Retry as retry:
             return Taken(found, letter, None, since, retry)
 
@@ -143,3 +144,8 @@ class Intake:
         elif (box.is_drop_box and found.folder != "cur") or not place.key.isprintable():
             place, original = Place(found.place.box, box.fresh_key()), name_as_text(found.path)
         return Delivery(place, found.size, None if raw is None else pack(raw), original, found.flags)
+
+
+def _marked(letter: Letter, original: str | None) -> Letter:
+    """Mark a mail that was replayed into the drop box, as the name says that it came with."""
+    return letter.marked("replayed") if original and is_replayed(original) else letter

@@ -39,6 +39,7 @@ LEASE_SIGNAL = getattr(signal, "SIGURG", 0)
 OPEN_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 DROP_BOX = "."
+REPLAYED = ",replayed"  # behind the name of a file in the drop box: it is old mail, of which nobody is to be told
 COMMON_FLAGS = ("", "S", "F", "FS", "RS", "R", "FRS")  # tried by name before a whole folder is listed
 EMPTY_AGE = 60.0  # an empty file may still be waiting for its writer's first bytes
 TMP_AGE = 36 * 3600.0  # maildir(5): what lies longer in tmp/ was left by a delivery that died
@@ -116,6 +117,11 @@ def join_name(key: str, flags: str, separator: str) -> str:
 def name_as_text(path: str) -> str:
     """Return a file's name as text that any store takes: bytes that are no UTF-8 are escaped."""
     return os.fsencode(os.path.basename(path)).decode("utf-8", "backslashreplace")
+
+
+def is_replayed(name: str) -> bool:
+    """Does the name of a file in the drop box say that it is old mail?"""
+    return split_name(name)[0].removesuffix(".eml").endswith(REPLAYED)
 
 
 def ignore_lease_signal() -> None:
@@ -221,9 +227,12 @@ class Maildir:
         host = (socket.gethostname() or "localhost").replace("/", r"\057").replace(":", r"\072")
         return f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{next(_counter)}.{host}"
 
-    def deliver(self, raw: bytes | memoryview) -> str:
-        """Put a mail into new/, whole and on the disk, and return its key (maildir(5)); OSError leaves nothing in tmp/."""
-        key = self.fresh_key()
+    def deliver(self, raw: bytes | memoryview, mark: str = "") -> str:
+        """Put a mail into new/, whole and on the disk, and return its key (maildir(5)); OSError leaves nothing in tmp/.
+
+        `mark` stands behind the name: REPLAYED for old mail, of which nobody is told.
+        """
+        key = self.fresh_key() + mark
         draft = self._path("tmp", key)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         try:

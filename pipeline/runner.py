@@ -101,6 +101,7 @@ class Runner:
         self.inflight = None if self.dry else Inflight(settings.data_dir)
         self._scans = {name: Scan(box, store) for name, box in self.boxes.items()}
         self._suspects: dict[Place, int] = {}
+        self._first_sync: set[Place] = set()  # that lay in their folder when its first sync ended
         self._late: list[tuple[Found, str]] = []  # decided before this batch, but still in new/
         self._warned: set[str] = set()
 
@@ -169,6 +170,8 @@ class Runner:
     def _work(self, looks: dict[str, Look], limit: int | None, summary: Summary) -> None:
         waiting = [*in_turns(look.fresh for look in looks.values()), *in_turns(look.baseline for look in looks.values())]
         baseline = {found.place for look in looks.values() for found in look.baseline}
+        synced = ((self._scans[name], look) for name, look in looks.items() if self._sync_decides(name))
+        self._first_sync = {found.place for scan, look in synced for found in scan.of_first_sync(look)}
         self._suspects = self.inflight.suspects() if self.inflight else {}
         work, done = waiting[:limit], 0
         alone = [found for found in work if found.place in self._suspects]
@@ -354,6 +357,8 @@ class Runner:
     def _through_the_desk(self, taken: Taken) -> Letter:
         """Run the desk's stages; what was decided before about the same mail stands, whatever befell this copy."""
         letter, known = taken.letter, self._decided(taken.letter)
+        if taken.found.place in self._first_sync:
+            letter = letter.marked("first-sync")
         if known and (taken.retry or letter.outcome):
             return _duplicate(letter, known)
         if taken.retry:
@@ -444,15 +449,16 @@ class Runner:
     def _again(self, mail_ids: Iterable[int], changed: Callable[[Taken], Taken]) -> Summary:
         start, summary = time.monotonic(), Summary()
         for mail_id in mail_ids:
-            taken = self.intake.from_store(mail_id, self._first_place(mail_id))
+            taken = self.intake.from_store(mail_id, *self._first_place(mail_id))
             for result in self._commit([changed(taken)]):
                 self._count(result, summary)
         summary.seconds = time.monotonic() - start
         return summary
 
-    def _first_place(self, mail_id: int) -> Place:
+    def _first_place(self, mail_id: int) -> tuple[Place, str]:
+        """Return where a mail was filed first, and the name that it came with."""
         row = self.store.row(tables.Place.select().where(tables.Place.mail == mail_id).order_by(tables.Place.id))
-        return Place(row["box"], row["key"]) if row else Place(".", str(mail_id))
+        return (Place(row["box"], row["key"]), row["original"] or "") if row else (Place(".", str(mail_id)), "")
 
 
 def _sentence(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -84,6 +85,14 @@ class Scan:
             return set()
         where = (tables.Place.box == self.box.name) & (tables.Place.state == "waiting") & among(tables.Place.key, keys)
         return set(self.store.values(tables.Place.select(tables.Place.key).where(where)))
+
+    def of_first_sync(self, look: Look) -> list[Found]:
+        """Return what was fetched before the first complete sync of the box had ended: it causes no mail to anybody."""
+        row = self.store.row(tables.Box.select(tables.Box.baseline).where(tables.Box.name == self.box.name))
+        if row is None or row["baseline"] is None:
+            return look.fresh
+        end = datetime.datetime.fromisoformat(row["baseline"]).timestamp() * 1_000_000_000
+        return [found for found in look.fresh if found.mtime_ns < end]
 
     def baseline_open(self) -> bool:
         row = self.store.row(tables.Box.select(tables.Box.baseline).where(tables.Box.name == self.box.name))

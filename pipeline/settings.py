@@ -82,6 +82,7 @@ BOX = Kind("the name of one folder is expected", lambda text: _checked(_boxes(te
 STAGES = Kind("names of stages are expected", lambda text: _checked(tuple(text.replace(",", " ").split()), text.strip(", ")))
 PREFIX = Kind("a word like TICKET or HELP_2 is expected", lambda text: _checked(text, re.fullmatch(r"(?a)[A-Za-z]\w*", text)))
 MAILBOX = Kind("one address is expected, like Support Desk <desk@example.org>", lambda text: _checked(text, _address(text)))
+ONE_ADDRESS = Kind("one address is expected, like test@example.org", _address)
 ADDRESSES = Kind("addresses between commas are expected", lambda text: tuple(map(_address, filter(str.strip, text.split(",")))))
 DATABASE = Kind(
     "only sqlite:/// in this version, like sqlite:///data/helpdesk.db",
@@ -142,8 +143,21 @@ class Settings:
     smtp_username: str | None = _row(SEND, None, TEXT, "The name to log in with; without it there is no log-in.", "support@...")
     smtp_password: str | None = _row(SEND, None, TEXT, "The password; or SMTP_PASSWORD_FILE.", "your_password_here", secret=True)
     smtp_security: str = _row(SEND, "starttls", _one_of("starttls", "ssl", "none"), "starttls, ssl or none; it never falls back.")
+    smtp_insecure: bool = _row(SEND, "no", SWITCH, "Let SMTP_SECURITY=none send the password readable over the network.")
+    smtp_ca_file: Path | None = _row(SEND, None, PATH, "A file of certificates to trust, in place of the system's.")
+    smtp_timeout: int = _row(SEND, "60", _number(1, 600), "The seconds after which a server that does not answer is given up.")
+    send_enabled: bool = _row(
+        SEND, "yes", SWITCH, "Send mail; with no, all of it waits (a file PAUSE in DATA_DIR does the same)."
+    )
+    send_per_minute: int = _row(SEND, "60", _number(0, 100_000), "The most mails sent in a minute; 0: no limit.")
+    all_mail_to: str | None = _row(SEND, None, ONE_ADDRESS, "For a test system: every mail goes to this address instead.")
     email_host_user: str | None = _row(SEND, None, TEXT, "The address of the desk; mail from it is our own.", "support@...")
     default_from_email: str | None = _row(SEND, None, MAILBOX, "The sender of our mail, if not EMAIL_HOST_USER.", "support@...")
+    acknowledge: bool = _row(SEND, "yes", SWITCH, "Tell the sender of a new ticket that it arrived, once SMTP is configured.")
+    acknowledge_within: int = _row(SEND, "24", _number(1, 8760), "The hours after which a mail is too old to be acknowledged.")
+    acknowledge_per_sender: int = _row(SEND, "5", _number(0, 1000), "How many acknowledgements an address gets in 24 hours.")
+    acknowledge_per_domain: int = _row(SEND, "50", _number(0, 100_000), "How many acknowledgements a domain gets in 24 hours.")
+    acknowledge_per_hour: int = _row(SEND, "100", _number(0, 100_000), "How many acknowledgements are written in an hour in all.")
     support_addresses: tuple[str, ...] = _row(DESK, "", ADDRESSES, "Further addresses that are ours, separated by commas.")
     ticket_prefix: str = _row(DESK, "TICKET", PREFIX, "What stands before the number of a ticket in subjects.")
     reply_policy: str = _row(DESK, "participants", _one_of("participants", "anyone"), "Who may reply: participants or anyone.")
@@ -172,7 +186,7 @@ class Settings:
     log_file: Path = _row(PLACE, "logs/helpdesk.log", PATH, "The log file.")
     log_format: str = _row(PLACE, "text", _one_of("text", "json"), "How log lines are written: text or json.")
     stages: tuple[str, ...] = _row(
-        WORK, "parse screen match triage persist", STAGES, "What every mail goes through, in this order."
+        WORK, "parse screen match triage persist acknowledge", STAGES, "What every mail goes through, in this order."
     )
     max_message_mb: int = _row(WORK, "25", _number(1, 1024), "The size in MB above which a mail is not read.")
     observer: str = _row(WORK, "auto", _one_of("auto", "polling"), "How new files are noticed; polling for network file systems.")
@@ -198,6 +212,12 @@ class Settings:
     @property
     def smtp_configured(self) -> bool:
         return self.smtp_host is not None
+
+    @property
+    def smtp_missing(self) -> tuple[str, ...]:
+        """Name the keys that must still be set before mail can be sent; without a user name there is no log-in."""
+        wanted = ("SMTP_HOST", "SMTP_PASSWORD") if self.smtp_username else ("SMTP_HOST",)
+        return tuple(key for key in wanted if getattr(self, key.lower()) is None)
 
     @property
     def own_addresses(self) -> frozenset[str]:
@@ -326,6 +346,12 @@ def _clear_text(values: Mapping[str, Any]) -> Iterator[str]:
     near = LOOPBACK.fullmatch(values.get("imap_host") or "localhost")
     if values.get("imap_security") == "none" and not values.get("imap_insecure") and not near:
         yield 'IMAP_SECURITY = "none": ssl is expected, since IMAP_HOST is not on this machine (or set IMAP_INSECURE=yes)'
+    near = LOOPBACK.fullmatch(values.get("smtp_host") or "localhost")
+    if values.get("smtp_security") == "none" and values.get("smtp_password") and not values.get("smtp_insecure") and not near:
+        yield (
+            'SMTP_SECURITY = "none": starttls or ssl is expected, since SMTP_HOST is not on this machine and would be sent'
+            " SMTP_PASSWORD readable (or set SMTP_INSECURE=yes)"
+        )
 
 
 def _warnings(path: Path, keys: Iterable[str]) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Ticket(Table):
     requester_address = TextField(null=True, help_text="as written; null: unknown, never written to")
     created_from_email = BooleanField(default=True)
     email_from = TextField(null=True, help_text="From of the opening mail, as written")
+    reply_to = TextField(null=True, help_text="Reply-To of the opening mail: where answers go; null: to the requester")
     merged_into = ForeignKeyField("self", null=True, help_text="replies go to that ticket")
     created = TextField()
     updated = TextField(index=True)
@@ -218,6 +219,41 @@ class Blocked(Table):
     at = TextField()
 
 
+class Outbox(Table):
+    """Mails that go out: written in the transaction of what causes them, delivered by `send`."""
+
+    id = AutoField()
+    ticket = ForeignKeyField(Ticket, null=True)
+    # Not message_id, which is the name of the next column but one.
+    message = ForeignKeyField(Message, null=True, column_name="reply_id", help_text="the reply that it carries")
+    kind = TextField(help_text="reply, acknowledgement, notification or resend")
+    message_id = TextField(unique=True, help_text="fixed before the first try: the customer's program knows a copy by it")
+    envelope_from = TextField(help_text="empty: the null sender, to whom no program answers")
+    recipients = TextField(help_text="JSON list of addresses, of the envelope")
+    state = TextField(default="waiting", index=True, help_text="waiting, sent, failed or cancelled")
+    tries = IntegerField(default=0)
+    next_try = TextField(null=True, help_text="a waiting mail rests until then")
+    reason = TextField(null=True, help_text="why the last try failed, or the mail was cancelled")
+    created = TextField()
+    sent = TextField(null=True)
+    # Last in the row, so that reading the other columns does not walk its overflow pages.
+    raw = BlobField(help_text="the mail as it goes out")  # type: ignore[assignment]
+
+
+class Acknowledged(Table):
+    """Whom an acknowledgement was written to, for the caps; rows older than a day count for nothing."""
+
+    id = AutoField()
+    address = TextField(help_text="in the form in which addresses compare")
+    domain = TextField()
+    subject = TextField(help_text="SHA-256 of the subject, without marks of answers, hex")
+    ticket = ForeignKeyField(Ticket)
+    at = TextField(index=True)
+
+    class Meta:
+        indexes = ((("address", "at"), False), (("domain", "at"), False))
+
+
 class Pin(Table):
     """A message that an agent put where it is (merge, split, approve): reprocess does not move it."""
 
@@ -270,6 +306,8 @@ ALL: tuple[type[Table], ...] = (
     Link,
     Agent,
     Blocked,
+    Outbox,
+    Acknowledged,
     Pin,
     Box,
     SyncRound,

@@ -20,7 +20,8 @@ from honcho.process import Process
 
 from .settings import Settings
 
-PROCFILE = "sync: python -m pipeline sync\nworker: python -m pipeline worker\n"  # where there is none: a wheel without a checkout
+NAMES = {"sync": "sync", "worker": "worker", "send": "send --loop"}
+PROCFILE = "".join(f"{name}: python -m pipeline {words}\n" for name, words in NAMES.items())  # for a wheel without a checkout
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 STEADY_SECONDS = 60.0  # who lived this long starts with a short wait again
 STOP_SECONDS = 4.0  # from SIGTERM to SIGKILL

@@ -156,7 +156,17 @@ def _messages(store: Store, number: int, pool: Pool) -> list[dict[str, Any]]:
     ids = [row["id"] for row in rows]
     for part in store.rows(attachment.select().where(among(attachment.message, ids)).order_by(attachment.position)):
         parts[part["message"]].append(part)
-    return [_message(store, row, parts[row["id"]], pool) for row in rows]
+    deliveries = _deliveries(store, ids)
+    return [{**_message(store, row, parts[row["id"]], pool), "delivery": deliveries.get(row["id"])} for row in rows]
+
+
+def _deliveries(store: Store, messages: list[int]) -> dict[int, dict[str, Any]]:
+    """Return how the answers from here stand in the outbox, by message; of one that was sent again, the last."""
+    outbox = tables.Outbox
+    shown = ("state", "tries", "next_try", "reason", "sent")
+    asked = outbox.select(outbox.message, *(outbox._meta.fields[name] for name in shown)).order_by(outbox.id)
+    rows = store.rows(asked.where(among(outbox.message, messages)))
+    return {row["message"]: {name: row[name] for name in shown} for row in rows}
 
 
 def _message(store: Store, row: dict[str, Any], parts: list[dict[str, Any]], pool: Pool) -> dict[str, Any]:

@@ -13,9 +13,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from .conftest import needs
 
@@ -304,6 +307,133 @@ class Pymap(Imap):
 
     def close(self) -> None:
         self.kill()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+class Taken(NamedTuple):
+    """A mail that the SMTP server took."""
+
+    sender: str
+    recipients: list[str]
+    raw: bytes
+
+    @property
+    def message_id(self) -> str:
+        found = re.search(rb"^Message-ID: <([^>]+)>\r$", self.raw, re.MULTILINE)
+        assert found
+        return found[1].decode()
+
+
+class Smtp:
+    """An SMTP server that answers as it is told: aiosmtpd on a loopback port, with a certificate that signs itself.
+
+    `answers` maps an address to what RCPT says of it; `finals` are the answers to mails, one after another, then 250:
+    "drop" breaks the line before the mail is taken, "take and drop" after it and before the answer.
+    """
+
+    def __init__(self, security: str = "none", password: str | None = None, offer_starttls: bool = True) -> None:
+        from aiosmtpd.controller import Controller
+
+        self.base = Path(tempfile.mkdtemp(prefix="sm"))
+        make_certificate(self.base)
+        self.security, self.password = security, password
+        self.taken: list[Taken] = []
+        self.answers: dict[str, str] = {}
+        self.finals: deque[str] = deque()
+        self.greetings: list[str] = []  # what MAIL FROM is answered, then 250
+        self.connections: set[Any] = set()
+        self.logins = 0
+        self.during: Callable[[Any], None] = lambda envelope: None  # called when a mail is there, before it is answered
+        self.seconds = 0.0  # how long it takes to take a mail
+        self._lock = threading.Lock()
+        options: dict[str, Any] = {}
+        if password is not None:
+            tls = security == "starttls" and offer_starttls
+            options = {"authenticator": self._authenticate, "auth_require_tls": tls}
+        if security == "starttls" and offer_starttls:
+            options |= {"tls_context": self._context(), "require_starttls": True}
+        if security == "ssl":
+            options |= {"ssl_context": self._context()}
+        self.port = free_port()
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
+        self._controller.start()
+
+    def _context(self) -> Any:
+        import ssl
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.base / "cert.pem", self.base / "key.pem")
+        return context
+
+    def env(self, **more: str) -> dict[str, str]:
+        """Return the settings that lead to this server."""
+        login = {"SMTP_USERNAME": USER, "SMTP_PASSWORD": self.password} if self.password is not None else {}
+        trust = {} if self.security == "none" else {"SMTP_CA_FILE": str(self.base / "cert.pem")}
+        return {
+            "SMTP_HOST": "localhost",
+            "SMTP_PORT": str(self.port),
+            "SMTP_SECURITY": self.security,
+            "SMTP_TIMEOUT": "10",
+            "SEND_PER_MINUTE": "0",
+            "DEFAULT_FROM_EMAIL": "Desk <desk@desk.example>",
+            **login,
+            **trust,
+            **more,
+        }
+
+    def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:
+        from aiosmtpd.smtp import AuthResult
+
+        self.logins += 1
+        good = data.login == USER.encode() and data.password == (self.password or "").encode()
+        return AuthResult(success=good, handled=False)
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        self.connections.add(session.peer)
+        if self.password is not None and not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        if self.greetings:
+            return self.greetings.pop(0)
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        answer = self.answers.get(address, "250 OK")
+        if answer == "drop":
+            server.transport.abort()
+        elif answer.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return answer
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        import asyncio
+
+        self.during(envelope)
+        await asyncio.sleep(self.seconds / 2)
+        final = self.finals.popleft() if self.finals else "250 OK"
+        if final.startswith(("2", "take")):
+            with self._lock:
+                sender = envelope.mail_from.replace("<>", "")  # as it writes the null sender
+                self.taken.append(Taken(sender, list(envelope.rcpt_tos), envelope.content))
+        await asyncio.sleep(self.seconds / 2)
+        if final.endswith("drop"):
+            server.transport.abort()
+        return final
+
+    def ids(self) -> list[str]:
+        """Return the Message-IDs of the mails that were taken, in order."""
+        with self._lock:
+            return [mail.message_id for mail in self.taken]
+
+    def stop(self) -> None:
+        """End the server, as a machine that goes down."""
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    def close(self) -> None:
+        self.stop()
         shutil.rmtree(self.base, ignore_errors=True)
 
 

@@ -25,12 +25,13 @@ from .conftest import House, a_mail
 TICKET = ["number", "id", "subject", "status", "priority", "queue", "assignee", "requester", "tags", "created_from_email"]
 TICKET += ["email_from", "messages", "created", "updated"]
 MESSAGE = ["id", "kind", "author", "is_from_email", "message_id", "date", "text", "reply_text", "html", "attachments"]
-MESSAGE += ["verified", "defects"]
+MESSAGE += ["verified", "defects", "delivery"]
 ATTACHMENT = ["filename", "content_type", "size", "sha256", "inline", "content_id"]
 FAILED = ["id", "file", "sha256", "reason", "stage", "attempts", "when"]
 AUDIT = ["complete", "files", "waiting", "ledger", "missing", "orphaned", "by_outcome"]
 PARSED = ["file", "sha256", "message_id", "in_reply_to", "references", "subject", "date", "from", "sender", "reply_to", "to"]
 PARSED += ["cc", "text", "reply_text", "html", "attachments", "kind", "ticket_numbers", "defects", "auth", "bounce", "original"]
+OURS = ["parse", "screen", "match", "triage", "persist", "acknowledge"]
 WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 
 INVOICE = b"""\
@@ -665,9 +666,9 @@ def test_a_newer_database_is_left_alone(house: House, words: tuple[str, ...]) ->
 def test_stages(house: House) -> None:
     """The stages are listed in their order with package and version."""
     rows = house.json("stages")
-    assert [row["name"] for row in rows] == ["parse", "screen", "match", "persist"]
+    assert [row["name"] for row in rows] == OURS
     assert {(row["package"], row["version"]) for row in rows} == {("letterdesk", __version__)}
-    assert [line.split()[0] for line in lines(house.run("stages"))] == ["STAGE", "parse", "screen", "match", "persist"]
+    assert [line.split()[0] for line in lines(house.run("stages"))] == ["STAGE", *OURS]
 
 
 def test_demo(house: House) -> None:
@@ -727,6 +728,11 @@ EVERY = [
     ("sync", "--status"),
     ("worker",),
     ("up",),
+    ("send",),
+    ("send", "--loop"),
+    ("outbox", "list"),
+    ("outbox", "retry", "1"),
+    ("outbox", "cancel", "1"),
     ("deliver",),
     ("replay", "x.eml"),
     ("parse", "x.eml"),
@@ -750,6 +756,9 @@ EVERY = [
     ("ticket", "reopen", "1"),
     ("ticket", "assign", "1", "nobody"),
     ("ticket", "note", "1"),
+    ("ticket", "reply", "1"),
+    ("ticket", "resend", "1", "2"),
+    ("ticket", "cancel", "1", "2"),
     ("ticket", "approve", "1", "bob@example.com"),
     ("ticket", "spam", "1"),
     ("ticket", "merge", "1", "2"),
@@ -802,7 +811,7 @@ def test_a_wrong_line_of_stages(house: House, words: tuple[str, ...], line: str)
     done = house.run(*words, code=78, STAGES=line)
     assert b"STAGES" in done.stderr and b"Traceback" not in done.stderr
     if "nosuch" in line:
-        assert b"nosuch" in done.stderr and b"match, parse, persist, screen" in done.stderr
+        assert b"nosuch" in done.stderr and b"acknowledge, match, parse, persist, screen" in done.stderr
 
 
 USAGE = [

@@ -24,8 +24,8 @@ FLOORS = (
     {"settings", "errors", "letter"},
     {"mime.*", "kinds", "markup", "links", "sanitise", "trim", "trim_attribution", "trim_headers", "trim_html", "trim_tables"}
     | {"lookalike", "rules.*"}
-    | {"maildir", "tables", "migrations", "locks", "log", "archive", "filenames", "passwords"},
-    {"store", "unit", "ledger", "people", "desk", "readers", "search"},
+    | {"maildir", "tables", "migrations", "locks", "log", "archive", "filenames", "passwords", "compose", "smtp"},
+    {"store", "unit", "ledger", "people", "post", "desk", "readers", "search"},
     {"stages.*", "scan", "inflight", "line", "intake", "filing", "views", "oddities"},
     {"runner", "audit"},
     {"worker", "up", "explain", "demo", "selftest", "backtest", "outbox", "sync.*", "web.*"},
@@ -51,13 +51,18 @@ NEIGHBOURS = {
     ("mime", "markup"): "an HTML body becomes text while the mail is read",
     ("mime", "trim_html"): "quotes are cut from HTML before it becomes text",
     ("mime", "trim"): "what was newly written is found while the mail is read",
+    ("compose", "mime"): "a mail that was built is read again before it goes",
+    ("smtp", "log"): "what a server says becomes one clean line",
     ("unit", "store"): "a unit of work is one of a store",
     ("ledger", "store"): "it asks the store for its rows",
     ("ledger", "unit"): "the ledger is written as a unit of work",
     ("people", "store"): "it is made for a store",
     ("people", "unit"): "it deletes rows as a unit of work does",
     ("people", "ledger"): "it is a ledger that knows who writes",
-    ("desk", "people"): "the desk knows people and tickets",
+    ("post", "people"): "mail goes out to the people of a desk",
+    ("post", "store"): "it is made for a store",
+    ("post", "unit"): "it keeps a look-up of its own, as a unit of work does",
+    ("desk", "post"): "the desk knows people and tickets, and what goes out",
     ("desk", "store"): "it is made for a store",
     ("desk", "unit"): "it deletes rows as a unit of work does",
     ("desk", "ledger"): "the desk is a ledger that knows tickets too",
@@ -76,7 +81,9 @@ KNOW_PEEWEE = {
     "unit",
     "ledger",
     "people",
+    "post",
     "desk",
+    "outbox",
     "tables",
     "views",
     "scan",
@@ -94,10 +101,12 @@ KNOW_PEEWEE = {
 LONG = {"migrations.0001_initial.up"}
 LONGEST_FUNCTION = 50
 # Most lines of code: blank lines, comments and docstrings are free (docs/decisions.md).
-MOST_LINES = {"reading": 6_500, "rules": 1_500, "house": 8_000, "page": 3_000}
+MOST_LINES = {"reading": 6_500, "rules": 1_500, "sending": 1_500, "house": 8_000, "page": 3_000}
 READING = {"mime", "kinds", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "lookalike"}
 READING |= {"trim_attribution", "trim_headers"}
-PARTS = dict.fromkeys(READING, "reading") | {"rules": "rules", "web": "page"}  # by wing; the rest is the house
+SENDING = {"compose", "smtp", "outbox", "post"}
+# By wing; the rest is the house.
+PARTS = dict.fromkeys(READING, "reading") | dict.fromkeys(SENDING, "sending") | {"rules": "rules", "web": "page"}
 MOST_SETTINGS = 60
 
 # Public things whose sentence stands elsewhere.
@@ -105,6 +114,7 @@ SENTENCE_ELSEWHERE = {
     "migrations.0003_people_and_trust.up": "the module's docstring says what it makes",
     "migrations.0001_initial.up": "the module's docstring says what it makes",
     "migrations.0002_sync_round.up": "the module's docstring says what it makes",
+    "migrations.0004_outbox.up": "the module's docstring says what it makes",
     "tables.Table": "the base of the models",
     "tables.Tag": "a word on a ticket",
 }

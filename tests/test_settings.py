@@ -41,9 +41,14 @@ DEFAULTS = [
     ("imap_enabled", True), ("imap_host", None), ("imap_port", 993), ("imap_username", None), ("imap_password", None),
     ("imap_folder", ("INBOX",)), ("imap_security", "ssl"), ("imap_insecure", False), ("imap_ca_file", None), ("sync_seconds", 60),
     ("smtp_host", None), ("smtp_port", 587), ("smtp_username", None), ("smtp_password", None), ("smtp_security", "starttls"),
+    ("smtp_insecure", False), ("smtp_ca_file", None), ("smtp_timeout", 60), ("send_enabled", True), ("send_per_minute", 60),
+    ("all_mail_to", None),
     ("email_host_user", None), ("default_from_email", None), ("support_addresses", ()), ("ticket_prefix", "TICKET"),
     ("reply_policy", "participants"), ("time_zone", "UTC"), ("maildir_separator", "!" if os.name == "nt" else ":"),
-    ("log_format", "text"), ("stages", ("parse", "screen", "match", "persist")), ("max_message_mb", 25), ("observer", "auto"),
+    ("log_format", "text"), ("max_message_mb", 25), ("observer", "auto"),
+    ("stages", ("parse", "screen", "match", "triage", "persist", "acknowledge")),
+    ("acknowledge", True), ("acknowledge_within", 24), ("acknowledge_per_sender", 5), ("acknowledge_per_domain", 50),
+    ("acknowledge_per_hour", 100), ("trusted_authserv_id", None), ("reopen_days", 0), ("sent_folder", None),
     ("reader_processes", 2), ("reader_seconds", 10), ("reader_mb", 512),
 ]  # fmt: skip
 
@@ -56,7 +61,7 @@ def test_default(name, value, tmp_path):
 
 PATHS = [
     ("home", "."), ("maildir", "maildir"), ("data_dir", "data"), ("log_file", "logs/helpdesk.log"),
-    ("database_path", "data/helpdesk.db"),
+    ("database_path", "data/helpdesk.db"), ("rules_file", "config/rules.toml"),
 ]  # fmt: skip
 
 

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sync": ("fetch", "Fetch mail by offlineimap, round after round; idle while IMAP is not configured."),
     "worker": ("run", "Watch the Maildir and process each mail as it lands."),
     "process": ("run", "Process what waits, once, then exit; for cron."),
+    "send": ("send", "Deliver the outbox over SMTP: once, or with --loop for ever."),
+    "outbox": ("send", "Mails that go out: those that wait, and those that a server refused."),
     "deliver": ("mails", "Put the mail on standard input into the drop box, for a pipe from postfix, procmail or fetchmail."),
     "replay": ("mails", "Copy .eml files into the drop box, where they are processed like any mail."),
     "parse": ("mails", "Show how mails are understood: one JSON object a line; `-` is standard input. Nothing is stored."),

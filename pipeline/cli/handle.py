@@ -216,7 +216,7 @@ def ticket_note(number: str, text: str | None, agent: str | None) -> int:
         with working(agent) as hand:  # is there such a ticket? Then nothing waits while somebody types
             hand.ticket(number)
             hand.said.clear()
-    written = _text(text)
+    written = text_of(text)
     with working(agent) as hand:
         row = hand.ticket(number)
         hand.desk.note(row["id"], written, hand.author)
@@ -224,7 +224,7 @@ def ticket_note(number: str, text: str | None, agent: str | None) -> int:
     return 0
 
 
-def _text(text: str | None) -> str:
+def text_of(text: str | None) -> str:
     """Return what an agent wrote, fit for the store.
 
     Raises:

@@ -58,13 +58,16 @@ def _drop_box(loaded: Settings) -> Any:
 def replay(files: tuple[Path, ...]) -> int:
     """Copy .eml files into the drop box, where they are processed like any mail.
 
-    A mail that is in already is derived anew from its bytes, in place; it never makes a second ticket or message.
+    A mail that is in already is derived anew from its bytes, in place; it never makes a second ticket or message, and
+    nobody is written to because of a replayed mail. (A new mail that is to be acknowledged goes through `helpdesk deliver`.)
     """
+    from ..maildir import REPLAYED
+
     box = _drop_box(settings(log_file=False))
     for path in files:
         raw = _read(path)
         try:
-            box.deliver(raw)
+            box.deliver(raw, REPLAYED)
         except OSError as error:
             raise CannotCreate(f"{path} cannot be copied into the drop box: {error.strerror}.") from error
     waiting = "1 mail waits" if len(files) == 1 else f"{len(files)} mails wait"

@@ -12,6 +12,7 @@ import click
 
 from ..errors import CannotCreate, HelpdeskError
 from ..log import safe
+from . import answer
 from .common import an_address, as_json, local, print_json, print_table, reading, talkative, tell
 from .handle import VERBS, led_on
 
@@ -26,7 +27,7 @@ def ticket() -> None:
     """Tickets from a terminal."""
 
 
-for verb in VERBS:
+for verb in (*VERBS, *answer.VERBS):
     ticket.add_command(verb)
 
 
@@ -124,7 +125,7 @@ VERIFIED = {True: "", False: "  [sender not verified]", None: ""}
 
 
 def _print_message(message: dict[str, Any], clock: Callable[[str], str], opening: bool) -> None:
-    kind = "" if message["kind"] == "mail" else f"  [{message['kind']}]"
+    kind = "" if message["kind"] == "mail" else f"  [{message['kind']}{_delivery(message['delivery'])}]"
     head = f"--- {message['id']}  {_author(message)}  {clock(message['date'])}{kind}{VERIFIED[message['verified']]}"
     click.echo("\n" + click.style(safe(head, None), bold=True))
     text = message["text"] if opening else message["reply_text"] or message["text"]
@@ -134,6 +135,13 @@ def _print_message(message: dict[str, Any], clock: Callable[[str], str], opening
         click.echo(safe(f"  [{part['filename']}, {part['content_type']}, {part['size']} bytes]", None))
     for defect in message["defects"]:
         click.echo(safe(f"  ! {defect}", None))
+
+
+def _delivery(delivery: dict[str, Any] | None) -> str:
+    """Say how an answer stands: waiting, sent, failed, cancelled, and why."""
+    if delivery is None:
+        return ""
+    return f", {delivery['state']}{': ' if delivery['reason'] else ''}{delivery['reason'] or ''}"
 
 
 def _author(message: dict[str, Any]) -> str:

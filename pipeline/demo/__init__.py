@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import tables
 from ..errors import HelpdeskError
-from ..maildir import Maildir, boxes
+from ..maildir import REPLAYED, Maildir, boxes
 from ..settings import Settings
 from ..store import Store
 
@@ -44,7 +44,7 @@ def load(settings: Settings) -> int:
 
 
 def _drop(box: Maildir, source: Path, arrived: float) -> None:
-    part, target = box.root / "tmp" / box.fresh_key(), box.root / "new" / source.name
+    part, target = box.root / "tmp" / box.fresh_key(), box.root / "new" / f"{source.stem}{REPLAYED}{source.suffix}"
     part.write_bytes(source.read_bytes())
     os.utime(part, (arrived, arrived))
     os.replace(part, target)
