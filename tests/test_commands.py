@@ -665,9 +665,9 @@ def test_a_newer_database_is_left_alone(house: House, words: tuple[str, ...]) ->
 def test_stages(house: House) -> None:
     """The stages are listed in their order with package and version."""
     rows = house.json("stages")
-    assert [row["name"] for row in rows] == ["parse", "screen", "match", "persist"]
+    assert [row["name"] for row in rows] == ["parse", "screen", "match", "triage", "persist"]
     assert {(row["package"], row["version"]) for row in rows} == {("letterdesk", __version__)}
-    assert [line.split()[0] for line in lines(house.run("stages"))] == ["STAGE", "parse", "screen", "match", "persist"]
+    assert [line.split()[0] for line in lines(house.run("stages"))] == ["STAGE", "parse", "screen", "match", "triage", "persist"]
 
 
 def test_demo(house: House) -> None:
