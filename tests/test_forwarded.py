@@ -647,9 +647,9 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_text_takes_long(name: str, subject: bool | None) -> None:
     """A text that was made to hang a parser is read in linear time."""
-    start = time.perf_counter()
+    start = time.process_time()
     inline_original(HOSTILE[name], subject)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 PIECES = st.sampled_from(

@@ -72,9 +72,9 @@ HOSTILE = {
 @pytest.mark.parametrize("html", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_html_becomes_text_in_time(html: str) -> None:
     """No crafted HTML takes longer than two seconds or grows tenfold."""
-    started = time.perf_counter()
+    started = time.process_time()
     made = to_text(html)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert len(made) <= 10 * len(html)
 
 

@@ -416,9 +416,9 @@ TOO = {
 @pytest.mark.parametrize("html", [*HOSTILE.values(), *TOO.values()], ids=[*HOSTILE, *TOO])
 def test_hostile_html_is_done_in_time(html: str) -> None:
     """No crafted HTML takes longer than two seconds or grows tenfold."""
-    started = time.perf_counter()
+    started = time.process_time()
     made = shown_of(html)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert len(made) <= 10 * len(html)
 
 

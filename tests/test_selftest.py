@@ -202,9 +202,9 @@ def test_every_kind_has_a_title() -> None:
 )
 def test_a_crafted_text_is_judged_in_time(text: str) -> None:
     """No crafted mail keeps the questions busy for more than two seconds."""
-    started = time.perf_counter()
+    started = time.process_time()
     kinds(seen(subject="Re: " + text[:1000], text=text, reply_text=text[: len(text) // 2]))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

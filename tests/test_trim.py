@@ -520,7 +520,7 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_trimmed_in_time(text: str) -> None:
     """No crafted text takes longer than two seconds, and what comes out is made of its lines."""
-    started = time.perf_counter()
+    started = time.process_time()
     new = new_text(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert set(new.split("\n")) <= set(text.split("\n")) | {""}

@@ -143,7 +143,7 @@ HOSTILE = {
 @pytest.mark.parametrize("html", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_html_is_cut_in_time(html: str) -> None:
     """No crafted HTML takes longer than two seconds or grows."""
-    started = time.perf_counter()
+    started = time.process_time()
     made = without_quotes(html)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert len(made) <= 2 * len(html)

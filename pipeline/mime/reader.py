@@ -66,7 +66,6 @@ def _read_parts(data: Source, root: Part, read: body.Body, defects: list[str]) -
         has_html=read.html is not None,
         attachments=attachments,
         identity=_identity(root, mail_fields, contents),
-        auth=authentication.authentications(mail_fields["headers"]),
         defects=tuple(dict.fromkeys((*defects, *read.defects))),
     )
 
@@ -126,6 +125,7 @@ def _mail_fields(data: Source, root: Part, defects: list[str]) -> dict[str, Any]
         "reply_to": people("reply-to"),
         "to": people("to"),
         "cc": people("cc"),
+        "auth": authentication.authentications(texts),  # as written: an encoded word in it is the sender's, and no result
         "headers": _headers(texts, defects),
     }
 

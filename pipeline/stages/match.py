@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Callable
 
-from ..desk import Desk, Row, sender_of
-from ..letter import Bounce, Kind, Letter, Link, Outcome, canonical
+from ..desk import MAX_LINKS, Desk, Row, sender_of
+from ..letter import Bounce, Kind, Letter, Link, Mail, Outcome, Undelivered, canonical
 from ..settings import Settings
 
 Check = Callable[[Letter, Desk, Settings], Letter]
@@ -68,20 +69,25 @@ def _sent_folder(letter: Letter, desk: Desk, settings: Settings) -> Letter:
     if not settings.sent_folder or letter.place.box != settings.sent_folder:
         return letter
     for message_id in letter.named_ids:
-        for row in [*desk.received(message_id), desk.ours(message_id)]:
-            if row and row["ticket"] and (ticket := desk.ticket(row["ticket"])):
-                why = f"match: sent by us, it answers {message_id} on {ticket['ticket_number']}"
-                return letter.marked("sent").because(why, ticket=ticket["id"])
+        named = [row["ticket"] for row in (desk.ours(message_id), *reversed(desk.received(message_id))) if row and row["ticket"]]
+        tickets = [ticket for number in dict.fromkeys(named) if (ticket := desk.ticket(number))]
+        if tickets:  # several where somebody else used that id too: whom the answer went to decides
+            ticket = next((one for one in tickets if _goes_to_participant(letter, one["id"], desk)), tickets[0])
+            return _sent(letter, ticket, f"it answers {message_id} on {ticket['ticket_number']}")
     for number in reversed(letter.mail.ticket_numbers):
         ticket = desk.ticket(number)
-        if ticket and any(desk.takes(ticket["id"], address) for address in _recipients(letter)):
-            why = f"match: sent by us, its subject names {ticket['ticket_number']} and it went to a participant"
-            return letter.marked("sent").because(why, ticket=ticket["id"])
+        if ticket and _goes_to_participant(letter, ticket["id"], desk):
+            return _sent(letter, ticket, f"its subject names {ticket['ticket_number']} and it went to a participant")
     return letter.settle(Outcome.IGNORED, "match: sent by us, and an answer to nothing that came here")
 
 
-def _recipients(letter: Letter) -> list[str]:
-    return [canonical(one.address) for one in (*letter.mail.to, *letter.mail.cc) if one.address]
+def _sent(letter: Letter, ticket: Row, why: str) -> Letter:
+    """What lies in our own Sent folder came by no server that could prove it, and needs none."""
+    return letter.marked("sent").because(f"match: sent by us, {why}", ticket=ticket["id"], verified=None)
+
+
+def _goes_to_participant(letter: Letter, ticket: int, desk: Desk) -> bool:
+    return any(desk.takes(ticket, canonical(one.address)) for one in (*letter.mail.to, *letter.mail.cc) if one.address)
 
 
 def _bounce(letter: Letter, desk: Desk, settings: Settings) -> Letter:
@@ -92,26 +98,31 @@ def _bounce(letter: Letter, desk: Desk, settings: Settings) -> Letter:
     for message_id in dict.fromkeys((report.message_id, *letter.named_ids)):
         sent = desk.ours(message_id) if message_id else None
         if sent:
-            for what, address, why in _undelivered(report, letter.mail.subject):
-                desk.event(sent["ticket"], what, why)
-                if "bounced" in what:
-                    desk.bounced(address, why)
+            _note_bounce(letter.mail, report, sent, desk)
             label = desk.label(sent["ticket"])
             return letter.settle(Outcome.IGNORED, f"match: a bounce of {message_id} on {label}", ticket=sent["ticket"])
     return letter.settle(Outcome.IGNORED, "match: a bounce that names no message of ours")
 
 
-def _undelivered(report: Bounce, subject: str) -> list[tuple[str, str | None, str]]:
-    """Return what happened, to whose mail, and why, in words for a ticket's history."""
-    words = {"failed": "bounced: did not reach", "delayed": "delayed: did not reach yet"}
-    return [
-        (
-            f"{words.get(one.action, f'{one.action}:')} {one.address or 'the recipient'}",
-            one.address,
-            " ".join(filter(None, (one.status, one.reason))) or subject,
-        )
-        for one in report.recipients
-    ] or [("bounced: did not reach the recipient", None, subject)]
+WORDS = {"failed": "bounced: did not reach", "delayed": "delayed: did not reach yet"}
+STATUS_PARTS = ("message/delivery-status", "message/global-delivery-status")  # RFC 3464, 6533
+
+
+def _note_bounce(mail: Mail, report: Bounce, sent: Row, desk: Desk) -> None:
+    """Tell a ticket whom our message did not reach, and mark the addresses.
+
+    A report is a claim too: it speaks of nobody to whom that message did not go. One that names nobody means the only addressee,
+    unless a machine's part says that all went well.
+    """
+    addressees = json.loads(sent["sent_to"] or "[]")
+    recipients = report.recipients
+    if not recipients and not any(part.content_type in STATUS_PARTS for part in mail.attachments):
+        recipients = (Undelivered(addressees[0] if len(addressees) == 1 else None),)
+    for one in recipients:
+        why = " ".join(filter(None, (one.status, one.reason))) or mail.subject
+        desk.event(sent["ticket"], f"{WORDS.get(one.action, f'{one.action}:')} {one.address or 'the recipient'}", why)
+        if one.action == "failed" and one.address and canonical(one.address) in addressees:
+            desk.bounced(one.address, why)
 
 
 def _unwanted(letter: Letter, desk: Desk, settings: Settings) -> Letter:
@@ -135,14 +146,12 @@ def _answers_ours(letter: Letter, desk: Desk, settings: Settings) -> Letter:
         ticket = desk.ticket(sent["ticket"]) if sent else None
         if sent is None or ticket is None:
             continue
-        sender = sender_of(letter)
-        addressees = json.loads(sent["sent_to"] or "[]")
-        welcome = bool(sender) and (sender in addressees or desk.takes(ticket["id"], sender))
+        written_to = len(letter.mail.authors) == 1 and sender_of(letter) in json.loads(sent["sent_to"] or "[]")
         why = f"match: it names {message_id}, which we sent on {ticket['ticket_number']}"
-        if welcome:
+        if written_to or _belongs(letter, ticket["id"], desk):
             return letter.because(why, ticket=ticket["id"])
         return letter.because(
-            f"{why}, but {sender or 'nobody'} is no participant: shown as not verified",
+            f"{why}, but {_who(letter)} no participant: shown as not verified",
             ticket=ticket["id"],
             verified=False,
             welcome=False,
@@ -175,30 +184,44 @@ def _names_number(letter: Letter, desk: Desk, settings: Settings) -> Letter:
         ticket = desk.ticket(number)
         if ticket is None:
             letter = letter.because(f"match: the subject names {number}, but there is no such ticket")
-        elif _may_join(letter, ticket["id"], desk, settings):
+        elif _belongs(letter, ticket["id"], desk) or (settings.reply_policy == "anyone" and not _is_theirs(letter, number)):
             return letter.because(f"match: the subject names {ticket['ticket_number']}", ticket=ticket["id"])
         else:
             letter = _stranger(letter, "the subject", ticket, desk)
     return letter
 
 
+def _is_theirs(letter: Letter, number: int) -> bool:
+    """Is the number a machine's own? Newsletters count their issues, other helpdesks their tickets; our tag is ours."""
+    return letter.mail.kind is not Kind.MESSAGE and not re.search(rf"-0*{number}\s*\]", letter.mail.subject)
+
+
 def _may_join(letter: Letter, ticket: int, desk: Desk, settings: Settings) -> bool:
-    """From is a claim, and two claims prove nothing: several From addresses never join by a name."""
-    if settings.reply_policy == "anyone":
-        return True
+    return settings.reply_policy == "anyone" or _belongs(letter, ticket, desk)
+
+
+def _belongs(letter: Letter, ticket: int, desk: Desk) -> bool:
+    """Is the sender a participant, or a proven agent? From is a claim, and two claims prove nothing.
+
+    Who is proven to be no agent counts as one, to be held like anybody who speaks in a participant's name.
+    """
     if len(letter.mail.authors) != 1:
         return False
     sender = sender_of(letter)
-    return desk.takes(ticket, sender) or bool(letter.verified and desk.agent(sender))
+    return desk.takes(ticket, sender) or bool((letter.verified or "dmarc-failed" in letter.marks) and desk.agent(sender))
+
+
+def _who(letter: Letter) -> str:
+    return "several senders are" if len(letter.mail.authors) > 1 else f"{sender_of(letter) or 'nobody'} is"
 
 
 def _stranger(letter: Letter, names_it: str, ticket: Row, desk: Desk) -> Letter:
     """Somebody who is no participant named a ticket: never joined, but linked for the agent."""
-    number = ticket["id"]
-    who = "several senders are" if len(letter.mail.authors) > 1 else f"{sender_of(letter) or 'nobody'} is"
+    if len(letter.links) >= MAX_LINKS or any(link.ticket == ticket["id"] for link in letter.links):
+        return letter
     return letter.because(
-        f"match: {names_it} names {ticket['ticket_number']}, but {who} no participant there: linked, not joined",
-        links=_linked(letter, number, "a sender who is no participant there named it"),
+        f"match: {names_it} names {ticket['ticket_number']}, but {_who(letter)} no participant there: linked, not joined",
+        links=_linked(letter, ticket["id"], "a sender who is no participant there named it"),
     )
 
 

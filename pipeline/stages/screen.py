@@ -20,7 +20,7 @@ MAX_NUMBERS = 20  # of one subject; the last ones count
 # scripts that write no blanks between words, or glue particles to them.
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"  # kana, Han, Hangul
 HASH = re.compile(
-    rf"""(?<![^\s(:,;/"'“„»–—\u3000-\u303f\uff08\uff0c\uff1a\uff1b{UNSPACED}-])"""
+    rf"""(?<![^\s(:,;"'“„»–—\u3000-\u303f\uff08\uff0c\uff1a\uff1b{UNSPACED}-])"""
     rf"""(?:ticket\s?)?\#0*(\d{{1,9}})(?![^\W{UNSPACED}]|[#@&/-]|[.,]\d)""",
     re.IGNORECASE,
 )
