@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.letter import Address, Mail, Original
 from pipeline.markup import to_text
 from pipeline.mime import forwarded_tables
-from pipeline.mime.forwarded import attached_original, inline_original, local_date, note_above
+from pipeline.mime.forwarded import attached_original, inline_original, local_date
 
 NOTE = "Can you take this one?\n\nKim (agent@example.org)"
 BODY = "Hello,\n\nthe lamp does not burn. Write to shop@example.net or call me.\n\nAnn"
@@ -443,7 +443,6 @@ ANSWERS = {
 def test_an_answer_is_no_forward(name: str) -> None:
     """What is quoted below an answer is not forwarded by it, not even a forward."""
     assert inline_original(ANSWERS[name], False) is None
-    assert note_above(ANSWERS[name], False) == ""
     assert inline_original(ANSWERS[name], None) is None or name == "a quote that is a forward"
 
 

@@ -65,12 +65,6 @@ def inline_original(text: str, forwarded: bool | None = None) -> tuple[str, Orig
     return None
 
 
-def note_above(text: str, forwarded: bool | None = None) -> str:
-    """Return the forwarder's own words; "" where the text forwards nothing."""
-    found = inline_original(text, forwarded)
-    return found[0] if found else ""
-
-
 def attached_original(mail: Mail) -> Original:
     """Describe a mail that was read from an attached message (RFC 2046, 5.2.1)."""
     return Original(mail.author, mail.date, mail.subject, mail.text, mail.message_id)

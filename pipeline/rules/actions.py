@@ -133,7 +133,9 @@ ACTIONS: dict[str, Act] = {
     "ignore": Act("keep the mail, but make no ticket of it, and ask no further rule", 'ignore = "a newsletter"', _reason),
     "acknowledge": Act("with false, send the sender no acknowledgement", "acknowledge = false", lambda node, known: node.flag()),
     "notify": Act(
-        "write to these addresses that it came", 'notify = ["ann@example.org"]', lambda node, known: tuple(node.each(address))
+        "write to these addresses that it came (kept with the mail; nothing is sent yet)",
+        'notify = ["ann@example.org"]',
+        lambda node, known: tuple(node.each(address)),
     ),
     "requester": Act(
         "the ticket is from whom Reply-To names, or whom a pattern finds in the text (its first group; `name` likewise). "
