@@ -22,9 +22,9 @@ from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
 
+from . import mime
 from .errors import CannotSend
 from .letter import Address, canonical
-from .mime import html_of, read_mail
 
 EXTRA = frozenset({"Auto-Submitted", "Precedence", "X-Auto-Response-Suppress", "List-Id"})
 MOST_RECIPIENTS = 100  # RFC 5321, 4.5.3.1.8: a server need not take more
@@ -374,7 +374,7 @@ def _compared(addresses: Iterable[Address]) -> list[str]:
 
 
 def _as_we_read(raw: bytes) -> dict[str, object]:
-    mail = read_mail(raw)
+    mail = mime.read_mail(raw)
     people = {"From": mail.authors, "To": mail.to, "Cc": mail.cc, "Reply-To": mail.reply_to}
     return {
         "headers": [name for name, _ in mail.headers],
@@ -382,7 +382,7 @@ def _as_we_read(raw: bytes) -> dict[str, object]:
         "Subject": mail.subject,
         "Message-ID": mail.message_id,
         "text": mail.text.strip(),
-        "html": (html_of(raw) or "").strip(),
+        "html": (mime.html_of(raw) or "").strip(),
     }
 
 

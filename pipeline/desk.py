@@ -13,12 +13,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from . import rules, tables
+from . import mime, rules, tables
 from .compose import File, Outgoing, new_message_id, quoted, reply_subject, writable
 from .errors import NotFound, UsageError, no_ticket
 from .ledger import Delivery, ids_of, sender_of
 from .letter import Address, Attachment, Kind, Letter, Original, canonical
-from .mime import read_mail
 from .post import (
     Post,
     acknowledgement,
@@ -98,8 +97,8 @@ class Desk(Post):
         row = self._tickets.last(ticket)
         return row["ticket_number"] if row else self._number(ticket)
 
-    def _number(self, ticket: int, queue: str = rules.DEFAULT_QUEUE) -> str:
-        found = rules.current(self.settings.rules_file).queue(queue)
+    def _number(self, ticket: int, queue: str | None = None) -> str:
+        found = rules.current(self.settings.rules_file).queue(queue or rules.DEFAULT_QUEUE)
         return f"{(found and found.prefix) or self.settings.ticket_prefix}-{ticket:03d}"
 
     def open_tickets_of(self, addresses: Iterable[str]) -> list[int]:
@@ -537,7 +536,7 @@ class Desk(Post):
         )
         self._ours.put(outgoing.message_id, message)
         raw = self._put_out("reply", outgoing, ticket, message["id"], outgoing.sender.address or "")
-        self._attach(message["id"], read_mail(raw).attachments if attachments else ())
+        self._attach(message["id"], mime.read_mail(raw).attachments if attachments else ())
         self.event(ticket, "replied", f"to {', '.join(addressees)}", who=who)
         if not self.set(ticket, "we replied", who=who, status=status):
             self._touch(ticket)

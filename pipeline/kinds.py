@@ -10,6 +10,7 @@ X-Auto-Response-Suppress with a list of kinds (a wish, see `wants_no_answer`), X
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from .letter import Address, Kind, Mail
 
@@ -190,13 +191,21 @@ ANSWER = re.compile(
 DRESS = re.compile(r"[\s\[(<{【「『*#=_|!~\"'„“«-]{0,20}")
 
 
+@cache
+def _undelivered() -> re.Pattern[str]:
+    return _table(UNDELIVERED)
+
+
+@cache
+def _away() -> re.Pattern[str]:
+    return _table(AWAY, BEHIND)
+
+
 def _table(rows: dict[str, str], behind: str = "") -> re.Pattern[str]:
     return re.compile(f"(?:{'|'.join(rows.values())}){behind}", re.IGNORECASE)
 
 
 _HEADERS = {kind: [(name, re.compile(pattern, re.IGNORECASE)) for name, pattern in rows] for kind, rows in HEADERS.items()}
-_UNDELIVERED = _table(UNDELIVERED)
-_AWAY = _table(AWAY, BEHIND)
 _SUPPRESS = re.compile(r"\b(?:all|oof|autoreply)\b", re.IGNORECASE)
 
 
@@ -244,7 +253,7 @@ def _is_returned(mail: Mail) -> bool:
     official = _speaks(mail.author, POSTMASTERS, DAEMON_NAMES) and (
         path is None or POSTMASTERS.search(path) or DAEMONS.search(path)
     )
-    return bool(official or has_null_sender(mail)) and bool(_UNDELIVERED.match(_subject(mail)[1]))
+    return bool(official or has_null_sender(mail)) and bool(_undelivered().match(_subject(mail)[1]))
 
 
 def _speaks(author: Address | None, addresses: re.Pattern[str], names: re.Pattern[str] | None = None) -> bool:
@@ -258,7 +267,7 @@ def _says_away(mail: Mail) -> bool:
     answers, subject = _subject(mail)
     if answers and (mail.in_reply_to or mail.references):
         return False
-    return bool(_AWAY.match(subject))
+    return bool(_away().match(subject))
 
 
 def _subject(mail: Mail) -> tuple[bool, str]:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+REPLY_ABOVE = "## Reply above this line ##"  # stands in what we write; of an answer, only what is above it is new
+
 
 class Outcome(enum.StrEnum):
     """What became of a mail; exactly these, everywhere."""

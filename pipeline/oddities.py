@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from . import trim_tables
-from .letter import Kind, Letter, Outcome
+from .letter import REPLY_ABOVE, Kind, Letter, Outcome
 from .trim import is_forwarded
 
 LINES = 3_000  # of a text that are looked at
@@ -186,7 +186,7 @@ def _says_quote(line: str) -> bool:
         or trim_tables.HEADER.match(bare[:600])
         or trim_tables.WROTE.search(head)
         or trim_tables.SENT_FROM.fullmatch(bare[:600])
-        or trim_tables.REPLY_ABOVE.lower() in bare.lower()
+        or REPLY_ABOVE.lower() in bare.lower()
     )
 
 

@@ -13,11 +13,10 @@ from typing import NamedTuple
 from . import rules, tables
 from .compose import Outgoing, compose, new_message_id, reply_subject, strict_address, writable
 from .errors import SettingsError
-from .letter import Address, Letter, canonical
+from .letter import REPLY_ABOVE, Address, Letter, canonical
 from .people import People
 from .settings import ADDRESS, Settings
 from .store import Store, now
-from .trim_tables import REPLY_ABOVE
 from .unit import Row, Shelf
 
 DAY, HOUR = datetime.timedelta(days=1), datetime.timedelta(hours=1)

@@ -472,3 +472,9 @@ def _sentence(error: BaseException) -> str:
 
 def _duplicate(letter: Letter, known: Row) -> Letter:
     return letter.settle(Outcome.DUPLICATE, "runner: the mail is in already", ticket=known["ticket"])
+
+
+def tell_pass(summary: Summary, phrase: str = "Email processing") -> None:
+    """Write the line of a pass that touched something, with its counts."""
+    if summary.touched:
+        say(phrase, **{name: value for name, value in summary.as_json().items() if value or name in ("left", "seconds")})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline import trim_tables as tables
+from pipeline.letter import REPLY_ABOVE
 from pipeline.trim_attribution import (
     COLONS,
     ENDS,
@@ -21,9 +22,7 @@ from pipeline.trim_attribution import (
     visible,
 )
 from pipeline.trim_headers import BLOCK_LINES, HeaderLines
-from pipeline.trim_tables import DASHES, REPLY_ABOVE
-
-__all__ = ["REPLY_ABOVE", "is_forwarded", "new_text"]
+from pipeline.trim_tables import DASHES
 
 LINES = 20_000  # that are looked at; what stands below is kept as it is
 SIGNATURE_LINES = 30

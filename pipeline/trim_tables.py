@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-REPLY_ABOVE = "## Reply above this line ##"
-
 
 @dataclass(frozen=True, slots=True)
 class Phrases:

@@ -15,7 +15,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver
 
 from .log import say
-from .runner import Runner, Summary
+from .runner import Runner, Summary, tell_pass
 from .settings import Settings
 
 RESCAN_SECONDS = 30.0
@@ -150,9 +150,3 @@ class Worker:
             self._wait = LEFT_SECONDS
         pause, self._wait = self._wait, min(self._wait * 2, TROUBLE_SECONDS[1])
         return pause
-
-
-def tell_pass(summary: Summary, phrase: str = "Email processing") -> None:
-    """Write the line of a pass that touched something, with its counts."""
-    if summary.touched:
-        say(phrase, **{name: value for name, value in summary.as_json().items() if value or name in ("left", "seconds")})

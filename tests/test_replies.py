@@ -12,9 +12,8 @@ import pytest
 from pipeline import tables
 from pipeline.compose import File
 from pipeline.errors import CannotSend, HelpdeskError, NotFound, SettingsError, UsageError
-from pipeline.letter import Address
+from pipeline.letter import REPLY_ABOVE, Address
 from pipeline.mime import read_mail
-from pipeline.trim import REPLY_ABOVE
 
 from .conftest import House, a_mail
 from .posting import GUS, Office, addressees, words

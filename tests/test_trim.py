@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from pipeline.trim import REPLY_ABOVE, is_forwarded, new_text
+from pipeline.letter import REPLY_ABOVE
+from pipeline.trim import is_forwarded, new_text
 
 ATTRIBUTIONS = {
     "en gmail": "On Sun, Nov 22, 2026 at 7:31 AM Ann Example <ann@example.com> wrote:",

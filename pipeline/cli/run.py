@@ -88,9 +88,8 @@ def process(dry_run: bool, limit: int | None, folder: str | None, fetch: bool, a
     Silent where there is nothing to do. Exit 0: done; 1: done, but some mails failed; 75: trouble left some mails waiting.
     """
     from ..maildir import ignore_lease_signal
-    from ..runner import Runner
+    from ..runner import Runner, tell_pass
     from ..store import Store
-    from ..worker import tell_pass
 
     # Without a terminal only what went wrong is told, so that cron writes to the operator then and not otherwise.
     loaded = settings(log_file=not dry_run, log_stderr=logging.INFO if dry_run or sys.stderr.isatty() else logging.WARNING)
@@ -117,11 +116,11 @@ def process(dry_run: bool, limit: int | None, folder: str | None, fetch: bool, a
 
 def _fetch(store: Store, loaded: Settings, stop: threading.Event, asked: bool) -> int:
     """Fetch once if it was asked for, else say if fetching has failed for an hour. Return the fetch's exit code."""
+    if not loaded.imap_configured:
+        return 0
     from ..sync.keeper import Keeper
     from ..sync.report import stale_line
 
-    if not loaded.imap_configured:
-        return 0
     if not asked:
         if line := stale_line(store, loaded):
             tell(f"helpdesk: {line}")

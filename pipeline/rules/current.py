@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
-from .ruleset import Ruleset
-from .schema import load
+
+if TYPE_CHECKING:
+    from .ruleset import Ruleset
 
 LOOK_SECONDS = 2.0  # between two looks at the file
 
@@ -19,12 +21,20 @@ class _Watched:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self.clock = clock
-        self.rules = Ruleset()
+        self.right: Ruleset | None = None
         self.problem: SettingsError | None = None
         self.stamp: tuple[int, int] | None = None
         self.looked = float("-inf")
 
-    def look(self) -> Ruleset:
+    def rules(self) -> Ruleset:
+        """Return what the file said when it was last right."""
+        from .ruleset import Ruleset
+
+        self.look()
+        return self.right or Ruleset()
+
+    def look(self) -> None:
+        """Read the file again if it has changed."""
         now = self.clock()
         if now - self.looked >= LOOK_SECONDS:
             self.looked = now
@@ -32,11 +42,12 @@ class _Watched:
             if stamp != self.stamp:
                 self.stamp = stamp
                 self._read()
-        return self.rules
 
     def _read(self) -> None:
+        from .schema import load
+
         try:
-            self.rules, self.problem = load(self.path), None
+            self.right, self.problem = load(self.path), None
         except SettingsError as problem:  # mail goes on by the rules that were right
             self.problem = problem
 
@@ -46,7 +57,7 @@ _WATCHED: dict[Path, _Watched] = {}
 
 def current(path: Path) -> Ruleset:
     """Return the rules of a file as they were when it was last right; none if it is not there."""
-    return _of(path).look()
+    return _of(path).rules()
 
 
 def problem(path: Path) -> SettingsError | None:

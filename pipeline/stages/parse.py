@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from .. import mime
 from ..letter import Letter, Outcome
-from ..mime import read_mail
 
 
 def parse(letter: Letter) -> Letter:
     """Read the mail; one without a single header line is no mail, and fails."""
-    mail = read_mail(letter.raw or b"")
+    mail = mime.read_mail(letter.raw or b"")
     if mail.identity is None:
         why = mail.defects[0] if mail.defects else "nothing in it could be read"
         return letter.settle(Outcome.FAILED, f"parse: {why}", mail=mail)
