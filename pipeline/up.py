@@ -28,13 +28,44 @@ STOP_SECONDS = 4.0  # from SIGTERM to SIGKILL
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Stop:
+    """The word to stop, said once to many processes, with the methods of an Event.
+
+    It is a pipe in which the word stays, so whoever looks finds it, and needs no lock: of multiprocessing's Event a process
+    that ends or is killed may keep the lock, and then nobody is ever told. The end of the pipe, where `up` itself was
+    killed, is the same word.
+    """
+
+    def __init__(self) -> None:
+        self._hearing, self._saying = multiprocessing.Pipe(duplex=False)
+
+    def set(self) -> None:
+        """Say it; safe in a signal handler."""
+        if not self.is_set():
+            self._saying.send_bytes(b"stop")
+
+    def is_set(self) -> bool:
+        return self.wait(0)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is said, or so long; return whether it is."""
+        try:
+            return self._hearing.poll(seconds)
+        except BrokenPipeError:  # the pipe's end, on Windows
+            return True
+
+    def only_hear(self) -> None:
+        """Let go of the end that says it: else the pipe would not end with `up`."""
+        self._saying.close()
+
+
 class Restarting(Process):
     """A process that is started again when it ends, and ended when the house is told to stop.
 
-    It runs in a process of its own, which alone knows its child's number: honcho's note of that is old after a restart.
+    It runs in a process of its own, which alone knows its child at every moment: what honcho hears of it comes later.
     """
 
-    def __init__(self, *args: Any, stopping: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, stopping: Stop, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._stopping = stopping
         self._wait = FIRST_WAIT
@@ -42,6 +73,7 @@ class Restarting(Process):
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         self._events = events
         _let_signals_pass()
+        self._stopping.only_hear()
         threading.Thread(target=self._end_when_told, daemon=True).start()
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -50,8 +82,6 @@ class Restarting(Process):
                 self._wait = FIRST_WAIT
             if not self._stopping.wait(self._wait):
                 self._wait = min(self._wait * 2, LONGEST_WAIT)
-        if self._child is None:  # honcho waits until all have started
-            super()._send_message({"pid": os.getpid()}, type="start")
         super()._send_message({"returncode": 0}, type="stop")
 
     def _end_when_told(self) -> None:
@@ -62,13 +92,11 @@ class Restarting(Process):
         while True:  # until this process ends: a child may be starting just now
             child, force = self._child, time.monotonic() > end
             if child is not None and (force or child is not asked):
-                _end_group(child, force)
+                _end_group(child.pid, force)
                 asked = child
             time.sleep(0.1)
 
     def _send_message(self, data: Any, type: str = "line") -> None:
-        if type == "start" and not self._stopping.is_set() and self._wait > FIRST_WAIT:
-            data, type = f"started again (pid={data['pid']})", "line"
         if type == "stop":  # to honcho that would mean: stop everything
             if self._stopping.is_set():
                 return
@@ -84,13 +112,13 @@ def _let_signals_pass() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def _end_group(child: Any, force: bool) -> None:
+def _end_group(pid: int, force: bool) -> None:
     """End a child with what it started; honcho gives each a session of its own, but on Windows."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL if force else signal.SIGTERM)
+            os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
         else:
-            child.terminate()
+            os.kill(pid, signal.SIGTERM)  # which asks nobody there
 
 
 @contextlib.contextmanager
@@ -112,19 +140,24 @@ class House(Manager):
     def __init__(self, settings: Settings) -> None:
         super().__init__(Printer(sys.stderr, colour=sys.stderr.isatty()))
         self._settings = settings
-        self._stopping = multiprocessing.Event()
+        self._stopping = Stop()
         self._process_ctor = lambda *args, **kwargs: Restarting(*args, stopping=self._stopping, **kwargs)
         for name, command in self._commands().items():
             self.add_process(name, command, env=self._environment(), cwd=str(settings.home))
 
     def run(self) -> int:
         """Start every process and wait; return 0 after a stop that was asked for."""
-        self.loop()
+        try:
+            self.loop()
+        finally:
+            self._stopping.set()  # whatever ended the loop: Python waits for the processes, so they must be told
+        for one in self._processes.values():
+            if one["process"].exitcode and "pid" in one:  # it was killed, and could not end its child
+                _end_group(one["pid"], force=True)
         return 0
 
     def terminate(self) -> None:
         """Tell every process to end its child; each knows it."""
-        self._terminating = True
         self._stopping.set()
 
     def kill(self) -> None:
@@ -132,7 +165,17 @@ class House(Manager):
 
     def _start(self) -> None:
         with _signals_wait():
+            for number in SIGNALS:  # honcho's handler prints, and may meet itself in the middle of a line
+                signal.signal(number, lambda *_: self.terminate())
             super()._start()
+
+    def _all_started(self) -> bool:
+        """Once they are forked: one that is killed at once never says that it has started."""
+        return True
+
+    def _all_stopped(self) -> bool:
+        """Ask the system: one that was killed says nothing any more."""
+        return not any(one["process"].is_alive() for one in self._processes.values())
 
     def _commands(self) -> dict[str, str]:
         path = self._settings.home / "Procfile"

@@ -168,7 +168,8 @@ class Storm:
         self.workers = workers
         self.said = house.home.with_name("said.txt")  # what the processes say of errors
         self.start_up = 0.3  # seconds until a life first has mail in hand; measured as we go
-        self.moments = (3, 4, 3)  # how often: anywhere in a life, with mail in hand, between a commit and a rename
+        # How often: anywhere in a life, with mail in hand, between a commit and a rename, where a planted mistake is open.
+        self.moments = (3, 4, 3, 0)
         self._drop = 0.0  # when the next mail may come
 
     def blow(self, kills: int) -> Figures:
@@ -202,7 +203,7 @@ class Storm:
 
     def _kill_one(self, slot: int) -> None:
         """Choose a moment, start-up or work; a life that ends before it is followed by another."""
-        moment = self.rnd.choices((self._anywhere, self._at_work, self._filing), self.moments)[0]
+        moment = self.rnd.choices((self._anywhere, self._at_work, self._filing, self._in_the_gap), self.moments)[0]
         moment(slot)
         if self._strike(slot):
             self.lives[slot] = self._life()
@@ -218,6 +219,10 @@ class Storm:
     def _filing(self, slot: int) -> None:
         """Wait until a mail in hand stands in the ledger: between commit and rename."""
         self._until(slot, lambda: bool(self._note(slot)) and self._decided(self._note(slot)) > 0)
+
+    def _in_the_gap(self, slot: int) -> None:
+        """Wait until a planted mistake says that it is open: a slow machine must not make the killer miss it."""
+        self._until(slot, lambda: (self.house.home / f"gap.{self.lives[slot][0].pid}").exists())
 
     def _until(self, slot: int, here: Callable[[], bool]) -> None:
         end = time.monotonic() + CALM
@@ -388,15 +393,37 @@ class Check:
             self._say("GAP", sorted(set(range(1, max(numbers) + 1)) - set(numbers)))
 
     def _replies(self, database: sqlite3.Connection) -> None:
-        sql = "SELECT m.message_id, s.ticket_id FROM mail m JOIN message s ON s.mail_id = m.id"
-        on = dict(tuple(row) for row in database.execute(sql))
-        linked = {tuple(row) for row in database.execute("SELECT ticket_id, other_id FROM link")}
-        for mail in self.mails:
-            if mail.parent is None or mail.message_id not in on or mail.parent.message_id not in on:
+        """A reply is on its parent's ticket, unless it came first: then it opened one, and both tickets say so (contract, 7)."""
+        sql = "SELECT m.message_id, s.ticket_id, m.id, m.outcome FROM mail m JOIN message s ON s.mail_id = m.id"
+        rows = {row[0]: row for row in database.execute(sql)}
+        pairs = [(rows.get(mail.message_id), rows.get(mail.parent.message_id)) for mail in self.mails if mail.parent]
+        for reply, parent in pairs:
+            if reply is None or parent is None or reply["ticket_id"] == parent["ticket_id"]:
                 continue
-            one, other = on[mail.message_id], on[mail.parent.message_id]
-            if one != other and (self.ordered or not {(one, other), (other, one)} & linked):
-                self._say("STRAYED", f"{mail.message_id} is on {one}, its parent {mail.parent.message_id} on {other}")
+            if self._why_strayed(database, reply, parent):
+                where = f"{reply['message_id']} is on {reply['ticket_id']}, its parent {parent['message_id']} on"
+                self._say("STRAYED", f"{where} {parent['ticket_id']}: {self._why_strayed(database, reply, parent)}")
+
+    def _why_strayed(self, database: sqlite3.Connection, reply: sqlite3.Row, parent: sqlite3.Row) -> str:
+        """Say what is wrong with a reply on another ticket than its parent; nothing where the parent came late."""
+        if parent["id"] < reply["id"]:
+            return "the parent was decided first"
+        if not self._may_be_late(database, reply, parent):
+            return "the parent came first"
+        if reply["outcome"] != "opened":
+            return f"it was {reply['outcome']}"
+        tickets = reply["ticket_id"], parent["ticket_id"]
+        sql = "SELECT why FROM link WHERE ticket_id IN (?, ?) AND other_id IN (?, ?)"
+        why = [row["why"] for row in database.execute(sql, (*tickets, *tickets))]
+        if not any("came after a mail that answers it" in one for one in why):
+            return "no link says that it came late"
+        sql = "SELECT count(DISTINCT ticket_id) FROM event WHERE ticket_id IN (?, ?) AND what LIKE 'linked %' AND why = ?"
+        told = database.execute(sql, (*tickets, why[0])).fetchone()[0]
+        return "" if told == len(tickets) else f"{told} of the two tickets' histories tell it"
+
+    def _may_be_late(self, database: sqlite3.Connection, reply: sqlite3.Row, parent: sqlite3.Row) -> bool:
+        """Did nobody promise that the parent is decided first?"""
+        return not self.ordered
 
     def _counters(self, database: sqlite3.Connection) -> None:
         counters = dict(tuple(row) for row in database.execute("SELECT name, value FROM counter"))
@@ -452,10 +479,20 @@ class Check:
 
 # -- scripts that run the product changed ----------------------------------------------------------------------------
 
+HUNTED = "hunted"  # a file in the house: a killer is about
+
 START = """
-import sys, os, time, contextlib, sqlite3
+import sys, os, time, contextlib, sqlite3, random, pathlib
 sys.path.insert(0, {root!r})
 from pipeline import runner, scan, store, desk, maildir, tables
+
+# Say that the mistake is open, and leave it open for the killer, if there is one.
+def gap(share=1.0):
+    if os.path.exists({hunted!r}) and random.random() < share:
+        pathlib.Path(f"gap.{{os.getpid()}}").touch()
+        time.sleep(5)
+        pathlib.Path(f"gap.{{os.getpid()}}").unlink()
+
 {change}
 from pipeline.cli import main
 main()
@@ -474,7 +511,7 @@ transact = runner.Runner._transact
 def file_first(self, batch, *rest):
     for taken in batch:
         self.boxes[taken.found.place.box].file(taken.found, key=taken.delivery.place.key, add="S")
-    time.sleep(0.05)
+    gap()
     return transact(self, batch, *rest)
 runner.Runner._transact = file_first
 import types
@@ -488,7 +525,7 @@ insert = store.Store.insert
 def insert_and_commit(self, model, rows):
     insert(self, model, rows)
     self.database.execute_sql("COMMIT")
-    time.sleep(0.02)
+    gap(0.2)
     self.database.execute_sql("BEGIN IMMEDIATE")
 store.Store.insert = insert_and_commit
 """,
@@ -501,7 +538,7 @@ def note_first(self, batch):
             self.store.database.execute_sql("INSERT OR IGNORE INTO place (id, box, key, state, starred, seen) "
                 "SELECT coalesce(max(id), 0) + 1, ?, ?, 'filed', 0, '' FROM place", tuple(taken.found.place))
         self.store.database.execute_sql("INSERT OR REPLACE INTO counter SELECT 'place', max(id) FROM place")
-    time.sleep(0.05)
+    gap()
     with self.store.transaction():
         for taken in batch:
             self.store.database.execute_sql("DELETE FROM place WHERE box = ? AND key = ? AND mail_id IS NULL",
@@ -521,7 +558,7 @@ maildir.Maildir._standing = lambda self, source, key: None
 def script(folder: Path, change: str) -> Path:
     """Write a script that runs the command line with the product changed; a switch of the tests, never of the product."""
     path = folder / "changed.py"
-    path.write_text(START.format(root=str(Path(__file__).parents[1]), change=change), "utf-8")
+    path.write_text(START.format(root=str(Path(__file__).parents[1]), hunted=HUNTED, change=change), "utf-8")
     return path
 
 
@@ -538,15 +575,20 @@ def storm(
 
 
 def mistake(folder: Path, name: str, kills: int, seed: int = 1) -> list[str]:
-    """Blow a storm over a classic mistake, and return what the checker finds."""
+    """Kill so often in the gap of a classic mistake, until the checker finds something; return that."""
     wild = _wild(folder, ["process"], 1, seed, MISTAKES[name])
     wild.feeder.fresh()
     _pass(wild)
     assert not _check(wild), "undisturbed it must work, or what is found below is not the mistake's"
-    wild.moments = (0, 1, 0)
-    wild.blow(kills)
-    _pass(wild)
-    return _check(wild)
+    wild.moments = (0, 0, 0, 1) if "gap(" in MISTAKES[name] else (0, 1, 0, 0)
+    for kill in range(kills):
+        (wild.house.home / HUNTED).touch()
+        wild.blow(kill + 1)
+        (wild.house.home / HUNTED).unlink()
+        _pass(wild)
+        if found := _check(wild):
+            break
+    return found
 
 
 def _pass(wild: Storm) -> None:

@@ -43,4 +43,4 @@ def test_the_kills_hit_mail_in_hand(command: str) -> None:
 @pytest.mark.parametrize("name", MISTAKES)
 def test_the_checker_finds_a_classic_mistake(tmp_path: Path, name: str) -> None:
     """The same storm over a program with a classic mistake in it leaves something that the checker finds."""
-    assert mistake(tmp_path, name, 6)
+    assert mistake(tmp_path, name, KILLS), f"nothing found after {KILLS} kills"

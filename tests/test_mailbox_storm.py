@@ -6,6 +6,7 @@ import contextlib
 import imaplib
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -20,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import ROOT, House, a_mail
-from .killing import Check, File, Sent, left_running, looked_at
+from .killing import FMD5, Check, File, Sent, left_running, looked_at
 from .servers import Dovecot
 from .test_up import Running, children, command_of
 
@@ -282,7 +283,18 @@ def last_round(house: House) -> list[str]:
 # -- what must hold --------------------------------------------------------------------------------------------------
 
 
-class HouseCheck(Check):
+class FetchedCheck(Check):
+    """What must hold of replies that were fetched.
+
+    A server that numbers its mails anew may list a mail that came in at that moment before all others (Dovecot does, where it
+    is appended while the list is made), so a reply before its parent; then the parent's file is the later one.
+    """
+
+    def _may_be_late(self, database: sqlite3.Connection, reply: sqlite3.Row, parent: sqlite3.Row) -> bool:
+        return first_file(database, parent["id"]) >= first_file(database, reply["id"])
+
+
+class HouseCheck(FetchedCheck):
     """What must hold of a house whose folder may have been put aside: its files are judged by the server's list instead."""
 
     def __init__(self, house: House, mails: list[Sent], server: Dovecot) -> None:
@@ -321,6 +333,12 @@ class HouseCheck(Check):
                 self._say("FLAGS", (uid, flags))
         if folders := self.server.folders() - {"INBOX"}:
             self._say("FOLDERS", folders)
+
+
+def first_file(database: sqlite3.Connection, mail: int) -> tuple[int, int]:
+    """Return when the first file of a mail was made: a name's second, and offlineimap's count within it."""
+    names = database.execute("SELECT coalesce(original, key) FROM place WHERE mail_id = ?", (mail,)).fetchall()
+    return min((int(found[1]), int(found[2] or 0)) for (name,) in names if (found := re.match(r"(\d+)(?:_(\d+))?", name)))
 
 
 def storm(folder: Path, kills: int, seed: int = 1, targets: dict[str, int] | None = None) -> tuple[Storm, list[str]]:
@@ -366,6 +384,68 @@ def test_every_mail_of_the_mailbox_is_in_once_after_a_storm(folder: Path) -> Non
     assert not found, f"{found[:20]} after {wild.diary}"
     assert sum(wild.killed.values()) == KILLS and wild.killed.keys() == TARGETS.keys()
     assert len(wild.feeder.mails) > KILLS
+
+
+PARENT = Sent("1@storm.example", "INBOX", [a_mail("Case 1", message_id="<1@storm.example>")])
+REPLY = Sent(
+    "2@storm.example",
+    "INBOX",
+    [a_mail("Re: Case 1", body="More.", message_id="<2@storm.example>", in_reply_to="<1@storm.example>")],
+    PARENT,
+)
+
+
+def test_a_reply_that_the_server_lists_before_its_parent_is_linked_to_it(folder: Path) -> None:
+    """The reply opens a ticket, the parent behind it another; both histories say so, and a new numbering moves nothing."""
+    server = Dovecot(tls=True)
+    try:
+        house = House(folder / "house")
+        furnish(house, server)
+        house.run("sync", "--once")
+        for mail in (REPLY, PARENT):
+            server.append(mail.raws[0])
+        house.run("sync", "--once")
+        house.run("process")
+        assert last_round(house) == []
+        tickets = [house.json("ticket", "show", number) for number in ("1", "2")]
+        assert [[mail["message_id"] for mail in one["messages"]] for one in tickets] == [[REPLY.message_id], [PARENT.message_id]]
+        for ticket, what in zip(tickets, ("linked from TICKET-002", "linked to TICKET-001"), strict=True):
+            said = [event["why"] for event in ticket["events"] if event["what"] == what]
+            assert said == ["1@storm.example came after a mail that answers it"]
+        assert HouseCheck(house, [REPLY, PARENT], server).violations() == []
+    finally:
+        server.close()
+
+
+DAMAGE = {  # what would make the product guilty of a reply beside its parent, and what the checker must say of it
+    "DELETE FROM link": "no link says that it came late",
+    "DELETE FROM event WHERE what LIKE 'linked from %'": "1 of the two tickets' histories tell it",
+    "UPDATE mail SET message_id = id || '@storm.example'": "the parent was decided first",
+    "UPDATE place SET key = '1_0.' || key WHERE mail_id = 2": "the parent came first",
+    "UPDATE mail SET outcome = 'commented' WHERE id = 1": "it was commented",
+}
+
+
+def replies_found(house: House) -> list[str]:
+    """Return what the checker says of the replies."""
+    check = FetchedCheck(house, [REPLY, PARENT], [])
+    with looked_at(house.database) as database:
+        database.row_factory = sqlite3.Row
+        check._replies(database)
+    return check.found
+
+
+@pytest.mark.parametrize("sql", DAMAGE)
+def test_the_checker_excuses_no_other_reply_beside_its_parent(house: House, sql: str) -> None:
+    """A reply apart from its parent is found unless the parent's file came later and both tickets tell it."""
+    for uid, mail in enumerate((REPLY, PARENT), 1):
+        house.drop(mail.raws[0], f"1764000000_{uid}.77.host,U={uid},FMD5={FMD5}:2,", "INBOX")
+    house.run("process")
+    assert replies_found(house) == []
+    with contextlib.closing(sqlite3.connect(house.database)) as database, database:
+        database.execute(sql)
+    (found,) = replies_found(house)
+    assert found.startswith("STRAYED") and found.endswith(DAMAGE[sql])
 
 
 def test_a_reader_that_died_idle_is_no_try_of_a_mail(folder: Path) -> None:

@@ -205,6 +205,54 @@ def test_ctrl_c_while_it_starts(house: House, start: Start, seconds: float) -> N
     assert not running.says("Traceback") and not running.says("should not have happened")
 
 
+def keepers(running: Running) -> list[int]:
+    """Return the processes of `up` itself that keep the others alive: they bear its own command."""
+    command = command_of(running.process.pid)
+    return [pid for pid in children(running.process.pid) if command_of(pid) == command]
+
+
+def test_a_process_of_up_that_was_killed_holds_up_no_stop(house: House, start: Start) -> None:
+    """Where processes of `up` itself were killed, a stop still ends all the others, and what the dead ones had started."""
+    running = up(start, house)
+    wait_for(lambda: running.watches() and len(children(running.process.pid)) >= 6)
+    family = children(running.process.pid)
+    for pid in keepers(running)[:2]:
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.3)
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(30) == 0
+    wait_for(lambda: not any(map(is_alive, family)))
+    assert not running.says("Traceback")
+
+
+def test_nothing_outlives_an_up_that_was_killed(house: House, start: Start) -> None:
+    """After SIGKILL to `up` all that it started ends: nobody is left to start it again, or to stop it."""
+    running = up(start, house)
+    wait_for(lambda: running.watches() and len(children(running.process.pid)) >= 6)
+    family = children(running.process.pid)
+    running.process.kill()
+    running.process.wait(30)
+    wait_for(lambda: not any(map(is_alive, family)))
+
+
+def test_up_ends_when_nobody_reads_what_it_says(house: House) -> None:
+    """`helpdesk up 2>&1 | head -1` ends, with all that it started, once its output is closed; it does not hang."""
+    process = house.start("up", stderr=subprocess.PIPE, start_new_session=True)
+    family: list[int] = []
+    try:
+        assert process.stderr is not None
+        while b"started (pid=" not in process.stderr.readline():
+            pass
+        family = children(process.pid)
+        process.stderr.close()
+        process.wait(30)
+        wait_for(lambda: not any(map(is_alive, family)))
+    finally:
+        for pid in filter(is_alive, [process.pid, *family]):
+            os.kill(pid, signal.SIGKILL)
+        process.wait(30)
+
+
 def test_a_worker_that_is_told_to_stop_while_it_starts(house: House, start: Start) -> None:
     """A worker that is told to stop the moment it begins to watch ends then, not after the rescan's 30 seconds."""
     for _ in range(5):

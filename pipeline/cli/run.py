@@ -170,6 +170,7 @@ def up(demo: bool) -> int:
     from ..up import House
 
     loaded = settings(warn=True)
+    house = House(loaded)  # it imports: an interrupt that meets Python in the middle of an import may be lost
     with Store.open(loaded, migrate=True) as store:
         if demo or demo_mails.is_wanted(store, loaded):
             count = demo_mails.load(loaded)
@@ -180,4 +181,4 @@ def up(demo: bool) -> int:
             tell(str(sync_status(store, loaded)["sentence"]))
     tell(demo_mails.WHAT_TO_TRY.format(maildir=loaded.maildir))
     sys.stderr.flush()
-    return House(loaded).run()
+    return house.run()
