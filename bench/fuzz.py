@@ -45,6 +45,9 @@ SEEDS = (ROOT / "tests" / "mails", ROOT.parent / "shared" / "mails")  # the seco
 ROOMS = ("letter", "mime", "markup", "sanitise", "trim", "trim_html", "kinds", "readers", "stages.parse")  # and those of mime
 LONGEST = 64 * 1024  # bytes of one input
 STALL = 20.0  # CPU seconds, after which an input is given up
+ROUND = 30.0  # seconds, after which hypothesis begins anew
+AGAIN = 5.0  # seconds, after which an alarm that somebody swallowed rings again
+GRACE = 120  # seconds, after which an engine that goes on beyond its time is ended
 SEEDS_A_SECOND = 10  # of a hunt: an engine looks at all of them first, whatever its time
 PATIENCE = 2.0  # with which an engine looks at a time before it is asked about
 SHRINK = 20.0  # seconds for making one finding small
@@ -292,7 +295,7 @@ def looked_at(target: str, raw: bytes) -> tuple[list[Complaint], float]:
     """Ask everything about an input; return what does not hold, and the CPU seconds that it took."""
     found: list[Complaint] = []
     started = time.process_time()
-    signal.setitimer(signal.ITIMER_VIRTUAL, STALL)
+    signal.setitimer(signal.ITIMER_VIRTUAL, STALL, AGAIN)
     try:
         found.extend(CHECKS[target](raw))
     except _Stalled:
@@ -329,6 +332,7 @@ class Hunt:
         for one in found:
             if one.key not in self.known and one.kind != "slow":
                 self.known.add(one.key)
+                self._write(one, raw)
                 small = smaller(raw, lambda less, key=one.key: key in {other.key for other in looked_at(self.target, less)[0]})
                 self._write(next((other for other in looked_at(self.target, small)[0] if other.key == one.key), one), small)
         if seconds > PATIENCE * budget(raw) and "slow" not in self.known:
@@ -339,7 +343,7 @@ class Hunt:
         path = self.folder / f"{self.target}-{one.kind}-{hashlib.sha256(one.key.encode()).hexdigest()[:8]}.eml"
         path.write_bytes(raw)
         path.with_suffix(".txt").write_text(f"{one.key}\n{one.sentence}\n", "utf-8", "backslashreplace")
-        print(f"finding: {path.name}: {one.key}: {one.sentence}", flush=True)
+        print(f"finding: {path.name}, {len(raw)} bytes: {one.key}: {one.sentence}", flush=True)
 
     def _ask_again(self, raw: bytes) -> None:
         """Ask a fresh process whether an input is slow: here the code is instrumented."""
@@ -637,7 +641,6 @@ def by_hypothesis(options: argparse.Namespace) -> None:
     changed = st.builds(mutator, st.sampled_from(mutator.seeds), chance)
     pieces = st.lists(st.sampled_from(TOKENS) | st.binary(max_size=8) | _texts(st), max_size=60).map(b"".join)
     drawn = _grammar(st) | pieces if options.target == "mail" else pieces
-    ends = time.monotonic() + options.seconds
     chosen = hypothesis.settings(
         max_examples=300, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
     )
@@ -645,16 +648,33 @@ def by_hypothesis(options: argparse.Namespace) -> None:
     @chosen
     @hypothesis.given(drawn | changed | st.builds(mutator, drawn, chance))
     def look(raw: bytes) -> None:
-        if time.monotonic() > ends:
-            raise KeyboardInterrupt  # the one exception that ends a round at once
         hypothesis.target(hunt.look(raw[:LONGEST]) / (len(raw) + 2000) * 1e6)
 
-    number = options.seed
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            hypothesis.seed(number)(look)()
-            number += 1
-    print(f"{hunt.looks} inputs in {number - options.seed + 1} rounds", flush=True)
+    rounds = 0
+    for _ in _rounds(options.seconds):
+        with contextlib.suppress(_TimeIsUp):
+            rounds += 1
+            hypothesis.seed(options.seed + rounds - 1)(look)()
+    print(f"{hunt.looks} inputs in {rounds} rounds", flush=True)
+
+
+class _TimeIsUp(KeyboardInterrupt):
+    """The time of a round is over; of all exceptions the engine lets only this sort through at once."""
+
+
+def _time_is_up(*_: object) -> None:
+    raise _TimeIsUp
+
+
+def _rounds(seconds: int) -> Iterator[None]:
+    """Yield until the time is over. An alarm ends each round: among inputs it knows, the engine may climb in circles for ever."""
+    ends = time.monotonic() + seconds
+    before = signal.signal(signal.SIGALRM, _time_is_up)
+    while (left := ends - time.monotonic()) > 0:
+        signal.setitimer(signal.ITIMER_REAL, min(ROUND, left), AGAIN)
+        yield
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def _texts(st: Any) -> Any:
@@ -763,14 +783,20 @@ def _run_child(options: argparse.Namespace, target: str, seconds: int) -> int:
     }
     words = [sys.executable, __file__, "--child", *(word for name, value in told.items() for word in (f"--{name}", str(value)))]
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        code = subprocess.run(
-            words, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=None if options.verbose else said
-        ).returncode
+        code = _ended(words, seconds + GRACE, None if options.verbose else said)
         said.seek(0)
         lines = said.read().splitlines()
     done = [line for line in lines if "DONE " in line or "Error" in line]
     print(f"{target}, {seconds} s:", *(done or lines)[-1:], flush=True)
     return code
+
+
+def _ended(words: list[str], seconds: int, errors: Any) -> int:
+    """Run a process to its end and return its exit code; -9 if it had to be ended."""
+    try:
+        return subprocess.run(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=errors, timeout=seconds).returncode
+    except subprocess.TimeoutExpired:
+        return -signal.SIGKILL
 
 
 def _files(folder: Path) -> dict[str, int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html as entities
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 HTML_CHARACTERS = 2_000_000  # of which text is made
+QUOTE_MARKS = 20  # before a line, however deep in quotes it is
 TAGS = 50_000  # that are read, five times what a large mail has: what stands behind them is in the raw mail only
 
 
@@ -18,7 +18,9 @@ def words(text: str) -> frozenset[str]:
 
 _NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9:_-]{0,40}")
 _OPENING = re.compile(r"<(?=/?[a-zA-Z]|[!?])")
-_SIMPLE = re.compile(r"""<(/?[a-zA-Z][a-zA-Z0-9:_-]{0,40}+)(?:[^<>"']|"[^"<>]*+"|'[^'<>]*+')*+>""")  # nearly every tag
+_SIMPLE = re.compile(  # nearly every tag, and the text above it
+    r"""[^<]*+()<(/?[a-zA-Z][a-zA-Z0-9:_-]{0,40}+)(?:[^<>"']++|"[^"<>]*+"|'[^'<>]*+')*+>"""
+)
 _STOP = re.compile(r"[>\"']")
 _ATTRIBUTE = re.compile(r"""([a-zA-Z-]{2,20})\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+)""")
 _SPACES = re.compile(r"[ \t\r\n\f\v\xa0]+")
@@ -28,15 +30,11 @@ _BLOCKS = words(
     "li main nav ol option p pre section table tbody tfoot thead tr ul"
 )
 _SPACED = words("p h1 h2 h3 h4 h5 h6 blockquote ul ol table pre")  # a blank line around
+_TURNS_HIDDEN = words("head /head body /title")  # what begins and ends what is not shown
 _RAW = words("script style title noembed noframes")  # no tags inside (HTML, 13.2.5.1)
 
 
-class Tag(NamedTuple):
-    """A tag or, where the name is empty, a stretch of text: where it stands in the source."""
-
-    name: str  # lower case; "/div" closes
-    start: int
-    end: int
+Tag = tuple[str, int, int]  # its name in lower case ("/div" closes; "" is a stretch of text), and where it stands in the source
 
 
 def tags(source: str) -> Iterator[Tag]:
@@ -44,22 +42,22 @@ def tags(source: str) -> Iterator[Tag]:
     scanner = _Scanner(source)
     at = 0
     for _ in range(TAGS):
-        found = _OPENING.search(source, at)
-        if found is None:
+        if simple := _SIMPLE.match(source, at):
+            opening, end, name = simple.start(1), simple.end(), simple[2].lower()
+        elif found := _OPENING.search(source, at):
+            name, opening, end = scanner.tag(found.start())
+            if not name and ">" in scanner.missing:
+                break  # no tag ends any more
+        else:
             break
-        opening = found.start()
-        simple = _SIMPLE.match(source, opening)
-        tag = Tag(simple[1].lower(), opening, simple.end()) if simple else scanner.tag(opening)
-        if not tag.name and ">" in scanner.missing:
-            break  # no tag ends any more
         if opening > at:
-            yield Tag("", at, opening)
-        yield tag
-        at = scanner.content_end(tag) if tag.name in _RAW else tag.end
+            yield "", at, opening
+        yield name, opening, end
+        at = scanner.content_end(name, end) if name in _RAW else end
     else:
         return
     if at < len(source):
-        yield Tag("", at, len(source))
+        yield "", at, len(source)
 
 
 class _Scanner:
@@ -74,15 +72,15 @@ class _Scanner:
         """Read what begins with the `<` at `at`: a tag, a comment or declaration ("!"), or just that character as text."""
         if self.source.startswith("<!--", at):
             end = self._find("-->", at + 4)
-            return Tag("!", at, end + 3 if end >= 0 else at + 4)
+            return "!", at, end + 3 if end >= 0 else at + 4
         name = _NAME.match(self.source, at + 1)
         end = self._tag_end(name.end() if name else at + 1)
-        return Tag(name[0].lower() if name else "!", at, end) if end else Tag("", at, at + 1)
+        return (name[0].lower() if name else "!", at, end) if end else ("", at, at + 1)
 
-    def content_end(self, tag: Tag) -> int:
-        """Return where to read on behind a raw element: at its closing tag, if it has one."""
-        end = self._find(f"</{tag.name}", tag.end)
-        return tag.end if end < 0 else end
+    def content_end(self, name: str, start: int) -> int:
+        """Return where to read on behind a raw element's tag: at the closing one, if there is one."""
+        end = self._find(f"</{name}", start)
+        return start if end < 0 else end
 
     def _find(self, what: str, at: int) -> int:
         if what in self.missing:
@@ -121,15 +119,29 @@ def to_text(html: str, quotes: bool = False) -> str:
     """Turn HTML into text as a reader sees it; with `quotes`, lines in a blockquote begin with `> `."""
     source = html[:HTML_CHARACTERS]
     writer = _Writer(quotes)
+    for name, start, end in _shown(source):
+        if not name:
+            writer.text(source[start:end])
+        elif name in _LAYOUT:
+            _LAYOUT[name](writer, source[start:end])
+    return writer.finish()
+
+
+def says_something(html: str) -> bool:
+    """Say whether a reader sees any text in HTML."""
+    if "<" not in html:
+        return bool(unescaped(html).strip())
+    return any(not name and unescaped(html[start:end]).strip() for name, start, end in _shown(html))
+
+
+def _shown(source: str) -> Iterator[Tag]:
+    """Yield what stands outside of heads."""
     hidden = False
     for tag in tags(source):
-        if tag.name in ("head", "/head", "body", "/title"):
-            hidden = tag.name == "head"
-        elif not hidden and not tag.name:
-            writer.text(source[tag.start : tag.end])
+        if tag[0] in _TURNS_HIDDEN:
+            hidden = tag[0] == "head"
         elif not hidden:
-            writer.tag(tag.name, source[tag.start : tag.end])
-    return writer.finish()
+            yield tag
 
 
 def unescaped(text: str) -> str:
@@ -148,6 +160,7 @@ class _Writer:
         self.lines: list[str] = []
         self.line: list[str] = []
         self.depth = 0  # of quotes
+        self.mark = ""  # before a line in them
         self.stack: list[bool] = []  # of each open blockquote: is it a quote?
         self.pre = 0
         self.spoken = False  # is there text above?
@@ -155,56 +168,84 @@ class _Writer:
     def text(self, source: str) -> None:
         text = unescaped(source) if "&" in source else source
         if not self.pre:
-            self.line.append(_SPACES.sub(" ", text))
+            self.line.append(text)
             return
         first, *rest = text.replace("\r\n", "\n").split("\n")
         self.line.append(first)
         for line in rest:
-            self._break()
+            self.line_break()
             self.line.append(line)
 
-    def tag(self, name: str, source: str) -> None:
-        bare = name.lstrip("/")
-        if name == "br":
-            self._break()
-        elif bare in _BLOCKS:
-            self._block(bare in _SPACED)
-            self._special(name, source)
-        elif bare in ("td", "th"):
-            self.line.append(" ")
+    def line_break(self, tag: str = "") -> None:
+        self.lines.append(self.mark + self._taken())
 
-    def _special(self, name: str, source: str) -> None:
-        if name == "li":
-            self.line.append("- ")
-        elif name in ("pre", "/pre"):
-            self.pre = max(0, self.pre + (1 if name == "pre" else -1))
-        elif name == "blockquote":
-            self._quote(attributes(source))
-        elif name == "/blockquote" and self.stack:
-            self.depth -= self.stack.pop()
+    def block(self, tag: str = "") -> None:
+        """End the line where an element begins or ends, if there is something on it."""
+        if self.line and (line := self._taken()):
+            self.lines.append(self.mark + line)
 
-    def _quote(self, given: dict[str, str]) -> None:
+    def _taken(self) -> str:
+        line = "".join(self.line)
+        self.line.clear()
+        line = line.rstrip() if self.pre else _SPACES.sub(" ", line).strip()
+        self.spoken = self.spoken or line != ""
+        return line
+
+    def spaced(self, tag: str = "") -> None:
+        """End the line, and leave one blank below what was said."""
+        if self.line:
+            self.block()
+        if self.lines and self.lines[-1].strip("> "):
+            self.lines.append(self.mark)
+
+    def cell(self, tag: str) -> None:
+        self.line.append(" ")
+
+    def item(self, tag: str) -> None:
+        self.block()
+        self.line.append("- ")
+
+    def pre_begins(self, tag: str) -> None:
+        self.spaced()
+        self.pre += 1
+
+    def pre_ends(self, tag: str) -> None:
+        self.spaced()
+        self.pre = max(0, self.pre - 1)
+
+    def quote_begins(self, tag: str) -> None:
         """Open a blockquote: a quote if its client says so, or if there is text above and it is no mere indentation."""
+        self.spaced()
+        given = attributes(tag) if self.quotes else {}
         says_so = given.get("type") == "cite" or "cite" in given
         quoted = self.quotes and (says_so or (self.spoken and "gmail_quote" not in given.get("class", "")))
         self.stack.append(quoted)
-        self.depth += quoted
+        self._deeper(quoted)
 
-    def _block(self, spaced: bool) -> None:
-        if "".join(self.line).strip():
-            self._break()
-        self.line = []
-        if spaced and self.lines and self.lines[-1].strip("> "):
-            self.lines.append("> " * min(self.depth, 20))
+    def quote_ends(self, tag: str) -> None:
+        self.spaced()
+        if self.stack:
+            self._deeper(-self.stack.pop())
 
-    def _break(self) -> None:
-        line = "".join(self.line)
-        line = line.rstrip() if self.pre else _SPACES.sub(" ", line).strip()
-        self.spoken = self.spoken or bool(line)
-        self.lines.append("> " * min(self.depth, 20) + line)
-        self.line = []
+    def _deeper(self, by: int) -> None:
+        self.depth += by
+        self.mark = "> " * min(self.depth, QUOTE_MARKS)
 
     def finish(self) -> str:
-        self._break()
+        self.line_break()
         text = "\n".join(self.lines).strip("\n")
         return _UNSTORABLE.sub("", text)
+
+
+_CLOSED = ("", "/")
+_LAYOUT: dict[str, Callable[[_Writer, str], None]] = {  # what a tag does to the lines
+    **{end + name: _Writer.block for name in _BLOCKS for end in _CLOSED},
+    **{end + name: _Writer.spaced for name in _SPACED for end in _CLOSED},
+    **{end + name: _Writer.cell for name in ("td", "th") for end in _CLOSED},
+    "br": _Writer.line_break,
+    "li": _Writer.item,
+    "pre": _Writer.pre_begins,
+    "/pre": _Writer.pre_ends,
+    "blockquote": _Writer.quote_begins,
+    "/blockquote": _Writer.quote_ends,
+}

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import html as entities
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from pipeline import links
@@ -26,6 +27,7 @@ SAFE_FOSTERED = 5_000  # pieces that stand in a table but in no cell: each is mo
 SAFE_REFERENCES = 50_000  # `&`, likewise
 SAFE_ATTRIBUTES = 40_000  # of one tag, or what may be one: each is compared with all before it
 TEXT_CHARACTERS = 150_000  # shown of what is too big or deep, as text; with every character a reference still within SAFE_BYTES
+DECLARATIONS = 1024  # of styles, that are remembered: a mail repeats its few
 PASSES = 5
 SHRINKING = 3  # of <small> in <small> in ...
 CUT = "\n\n[The rest is in the raw mail.]"
@@ -180,12 +182,19 @@ def _style(value: str) -> str | None:
     """Keep the declarations that we know and that hide nothing; the last of a name counts."""
     kept: dict[str, str] = {}
     for declaration in value[:2000].split(";"):
-        name, _, setting = (part.strip() for part in declaration.partition(":"))
-        rule = _STYLES.get(name.lower())
-        fit = rule(setting.removesuffix("!important").strip()) if rule else None
+        name, fit = _declared(declaration)
         if fit:
-            kept[name.lower()] = fit
+            kept[name] = fit
     return "; ".join(f"{name}: {fit}" for name, fit in kept.items()) or None
+
+
+@lru_cache(DECLARATIONS)
+def _declared(declaration: str) -> tuple[str, str | None]:
+    """Return a declaration's name, and its value if that may be shown."""
+    name, _, setting = declaration.partition(":")
+    name = name.strip().lower()
+    rule = _STYLES.get(name)
+    return name, rule(setting.strip().removesuffix("!important").strip()) if rule else None
 
 
 _COUNT, _WIDTH = _matching(r"\d{1,3}"), _matching(r"\d{1,2}")
@@ -243,7 +252,8 @@ class _Writer:
         self.at += 1
         if not piece.startswith("<"):
             self.out.append(piece)
-            self._read(entities.unescape(piece))
+            if self.links:
+                self._read(entities.unescape(piece))
             return
         name = piece[1:-1].partition(" ")[0]
         if name.lstrip("/") in _EDGES:
@@ -329,7 +339,7 @@ def _too_much(html: str) -> bool:
         return True
     if len(_ADDRESSED.findall(html)) > SAFE_ADDRESSES:
         return True
-    open_now: Counter[str] = Counter()
+    open_now: defaultdict[str, int] = defaultdict(int)
     depth = fostered = 0
     between_cells = False
     for name, start, end in tags(html):
@@ -344,14 +354,13 @@ def _too_much(html: str) -> bool:
             elif open_now[name[1:]]:
                 open_now[name[1:]] -= 1
                 depth -= 1
-        if depth > SAFE_DEPTH or fostered > SAFE_FOSTERED or _attributes_at_most(html, start, end) > SAFE_ATTRIBUTES:
+        if depth > SAFE_DEPTH or fostered > SAFE_FOSTERED:
+            return True
+        if end - start > SAFE_ATTRIBUTES and _attributes_at_most(html[start:end]) > SAFE_ATTRIBUTES:
             return True
     return False
 
 
-def _attributes_at_most(html: str, start: int, end: int) -> int:
+def _attributes_at_most(tag: str) -> int:
     """Return a bound of the attributes of a tag: what may stand between two of them, or in one."""
-    if end - start <= SAFE_ATTRIBUTES or html[start] != "<":
-        return 0
-    tag = html[start:end]
-    return len(tag.split()) + tag.count("/") + tag.count("=")
+    return len(tag.split()) + tag.count("/") + tag.count("=") if tag.startswith("<") else 0

@@ -18,6 +18,7 @@ from pipeline.trim_attribution import (
     attribution,
     attribution_above,
     is_quote,
+    may_attribute,
     split_off,
     visible,
 )
@@ -25,6 +26,7 @@ from pipeline.trim_headers import BLOCK_LINES, HeaderLines
 from pipeline.trim_tables import DASHES
 
 LINES = 20_000  # that are looked at; what stands below is kept as it is
+ATTRIBUTIONS = 4_000  # that are judged, or what begins like one; a thread of hundreds of mails has hundreds
 SIGNATURE_LINES = 30
 SHORT_SIGNATURE_LINES = 15  # under `--` without its blank, which is also a line people draw
 FOOTER_LINES = 8
@@ -270,9 +272,11 @@ class _Walk:
         return _is_original(visible(line)) or bool(self._attribution_at(at)[0]) or self.headers.begin(at)
 
     def _attribution_at(self, at: int) -> tuple[int, bool]:
-        if at not in self.attributions:
+        if not may_attribute(visible(self.lines[at])):
+            return 0, False
+        if at not in self.attributions and len(self.attributions) < ATTRIBUTIONS:
             self.attributions[at] = attribution(self.lines, at)
-        return self.attributions[at]
+        return self.attributions.get(at, (0, False))
 
     def kept(self) -> list[str]:
         """Return the writer's lines, and of quotes what is answered: each of several, or what the writer chose to show."""

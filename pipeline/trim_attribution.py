@@ -11,7 +11,7 @@ from itertools import islice
 
 from pipeline import trim_tables as tables
 
-__all__ = ["attribution", "attribution_above", "is_quote", "split_off", "visible"]
+__all__ = ["attribution", "attribution_above", "is_quote", "may_attribute", "split_off", "visible"]
 
 LINE = 600  # characters: a longer line is prose, and no pattern is tried on it
 LINES = 6  # that one attribution may take
@@ -50,6 +50,12 @@ def is_quote(line: str) -> bool:
         return False
     head = line[:LINE]
     return not ((">>>" in head and _GROUPWISE.fullmatch(head)) or ("<" in line[-9:] and _DECORATED.fullmatch(head)))
+
+
+def may_attribute(line: str) -> bool:
+    """Say whether a visible line may be, or begin, one that says who wrote what is quoted."""
+    first = line.lstrip(_MARKS)
+    return first[-1:] in ENDS or _opens(first)
 
 
 def attribution(lines: Sequence[str], at: int) -> tuple[int, bool]:

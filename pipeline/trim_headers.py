@@ -72,14 +72,13 @@ class HeaderLines:
 
     def _begin_below_rule(self, at: int) -> bool:
         """Know a block of a language without a row: below a rule, four lines with labels that name a person and a time."""
-        if not any("@" in line for line in self.lines[at : at + 2]):
+        if "@" not in self.lines[at] and "@" not in "".join(self.lines[at + 1 : at + 2]):
             return False
-        above = next(
-            (line for line in reversed(self.lines[max(0, at - 2) : at]) if line.strip()),
-            "",
-        )
+        above = next((line for line in reversed(self.lines[max(0, at - 2) : at]) if line.strip()), "")
+        if not tables.RULE.fullmatch(visible(above)):
+            return False
         block = [visible(line).lstrip(_ORNAMENT) for line in self.lines[at : at + 4]]
-        if len(block) < 4 or not tables.RULE.fullmatch(visible(above)) or not all(map(_LABELLED.match, block)):
+        if len(block) < 4 or not all(map(_LABELLED.match, block)):
             return False
         return any(map(_PERSON.search, block[:2])) and any(map(tables.DATE.search, block[:3]))
 

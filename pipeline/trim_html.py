@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import NamedTuple
 
 from pipeline import trim_tables as tables
-from pipeline.markup import Tag, attributes, tags, to_text, unescaped, words
+from pipeline.markup import Tag, attributes, says_something, tags, unescaped, words
 
 _SPACES = re.compile(r"[ \t\r\n\f\v\xa0]+")
 # What clients put around the mail they answer, by class, id or name: an element that is cut with its content ...
@@ -23,6 +24,7 @@ _HEADINGS = words(
     "divrplyfwdmsg olk_src_body_section appendonsend stopspelling zwchr mail-editor-reference-message-container "
     "ms-outlook-mobile-reference-message edo-original xm_mail_oringinal_describe"
 )
+_NAMES = ("class", "id", "name", "data-marker")
 _RENAMED = re.compile(r"^(?:x_|ecx|yiv\d{1,12}|m_-?\d{1,30})+|[_-]?\d{1,40}$")  # by a client that quoted the mail again
 _OUTLOOK_BORDER = re.compile(
     r"border-top:solid(?:windowtext|#?[a-z0-9]+|rgb\([\d,]{5,11}\))1(?:\.0)?pt|border-style:solidnonenone;.{0,90}1(?:\.0)?pt"
@@ -65,45 +67,54 @@ class _Cutter:
             if self.cutting:
                 self._read_quote(tag)
                 continue
-            given = attributes(self.html[tag.start : tag.end]) if tag.name in _MAY_MARK else {}
+            name, start, end = tag
+            if name not in _MAY_MARK:
+                continue
+            given = attributes(self.html[start:end])
             names = _names(given) if given else set()
-            if (tag.name == "hr" or given) and self._is_heading(tag, given, names):
-                above = _put_together([*self.pieces, _Piece(self.html[self.at : tag.start])])
-                return above if _says_something(above) else self.html
+            if (name == "hr" or given) and self._is_heading(tag, given, names):
+                above = _put_together([*self.pieces, _Piece(self.html[self.at : start])])
+                return above if says_something(above) else self.html
             if given and self._is_quote(tag, given, names):
                 self._begin_quote(tag, names)
         return _put_together(self.pieces if self.cutting else [*self.pieces, _Piece(self.html[self.at :])])
 
     def _read_quote(self, tag: Tag) -> None:
-        self.depth += {self.cutting: 1, f"/{self.cutting}": -1}.get(tag.name, 0)
-        if self.depth == 0 and tag.name == f"/{self.cutting}":
-            if self.cutting == "blockquote":  # others hold an attribution, or more than one mail
-                self.pieces.append(_Piece(self.html[self.at : tag.end], quoted=True))
-            self.cutting, self.at = "", tag.end
+        name, _, end = tag
+        if name == self.cutting:
+            self.depth += 1
+        elif name == f"/{self.cutting}":
+            self.depth -= 1
+            if self.depth == 0:
+                if self.cutting == "blockquote":  # others hold an attribution, or more than one mail
+                    self.pieces.append(_Piece(self.html[self.at : end], quoted=True))
+                self.cutting, self.at = "", end
 
     def _begin_quote(self, tag: Tag, names: set[str]) -> None:
-        self.pieces.append(_Piece(self.html[self.at : tag.start]))
-        self.cutting, self.depth, self.at = tag.name, 1, tag.start
-        if tag.name == "div" and "gmail_quote" in names:
+        name, start, _ = tag
+        self.pieces.append(_Piece(self.html[self.at : start]))
+        self.cutting, self.depth, self.at = name, 1, start
+        if name == "div" and "gmail_quote" in names:
             self.gmail = True  # answers may stand between its blockquotes: cut the attribution and the first of them only
             if "<blockquote" in self._next(tag, _NEAR).lower():
                 self.cutting, self.depth = "blockquote", 0
 
     def _next(self, tag: Tag, length: int) -> str:
-        return self.html[tag.end : tag.end + length]
+        end = tag[2]
+        return self.html[end : end + length]
 
     def _is_heading(self, tag: Tag, given: dict[str, str], names: set[str]) -> bool:
         style = given.get("style", "").replace(" ", "")
         if not _HEADINGS.isdisjoint(names) or _OUTLOOK_BORDER.search(style):
             return True
-        if tag.name != "hr" and not _LINE_ABOVE.search(style):
+        if tag[0] != "hr" and not _LINE_ABOVE.search(style):
             return False
         self.looks += 1
         return self.looks < _LOOKS and _has_headers(self._next(tag, 2 * _NEAR))
 
     def _is_quote(self, tag: Tag, given: dict[str, str], names: set[str]) -> bool:
         known = _QUOTES & names
-        if tag.name == "blockquote":  # Gmail uses its class for mere indentation, too
+        if tag[0] == "blockquote":  # Gmail uses its class for mere indentation, too
             known = known if self.gmail else known - {"gmail_quote"}
             if not known and given.get("type") != "cite":
                 return False
@@ -116,8 +127,8 @@ class _Cutter:
 def _put_together(pieces: list[_Piece]) -> str:
     """Join the writer's own; where several quotes are answered, with the quotes, so that each stands above its answer."""
     quotes = [at for at, piece in enumerate(pieces) if piece.quoted]
-    answered = [at for at in quotes if at + 1 < len(pieces) and _says_something(pieces[at + 1].html)] if len(quotes) > 1 else []
-    if len(answered) < 2:
+    answered = (at for at in quotes if at + 1 < len(pieces) and says_something(pieces[at + 1].html))
+    if len(quotes) < 2 or len(list(islice(answered, 2))) < 2:
         return "".join(piece.html for piece in pieces if not piece.quoted)
     return "".join(_cited(piece.html) if piece.quoted else piece.html for piece in pieces)
 
@@ -130,7 +141,7 @@ def _cited(html: str) -> str:
 
 def _names(given: dict[str, str]) -> set[str]:
     """Return by what names an element goes, without what other clients put before or behind them."""
-    written = " ".join(given.get(key, "") for key in ("class", "id", "name", "data-marker")).split()
+    written = " ".join([given[key] for key in _NAMES if key in given]).split()
     return {_RENAMED.sub("", name) for name in written[:20]}
 
 
@@ -151,7 +162,3 @@ def _kind_at_end(text: str) -> str | None:
 
 def _is_forward(html: str) -> bool:
     return bool(tables.FORWARDED.search(_SPACES.sub(" ", _MARKUP.sub(" ", html))[:_HEAD]))
-
-
-def _says_something(html: str) -> bool:
-    return bool((to_text(html) if "<" in html else unescaped(html)).strip())

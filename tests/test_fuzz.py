@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from bench import fuzz
 
 from .conftest import CI, ROOT
 
 SECONDS = 30 if CI else 5
 SEED = 1
+
+
+class ClimbsInCircles:
+    """What hypothesis does at times: it tries inputs that it knows, and never looks again."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    def climb(self) -> None:
+        self.rounds += 1
+        while True:
+            pass
+
+
+def test_an_engine_that_climbs_in_circles_is_ended_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round that never returns is ended, another one begins, and the hunt is over when its seconds are."""
+    monkeypatch.setattr(fuzz, "ROUND", 0.3)
+    engine, started = ClimbsInCircles(), time.monotonic()
+    for _ in fuzz._rounds(1):
+        with contextlib.suppress(fuzz._TimeIsUp):
+            engine.climb()
+    assert engine.rounds in (3, 4, 5) and 1 <= time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("engine", ["atheris", "hypothesis"])

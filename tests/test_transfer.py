@@ -7,13 +7,14 @@ import binascii
 import hashlib
 import mmap
 import random
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.mime import part_bytes, read_mail, transfer
+from pipeline.mime import charsets, part_bytes, read_mail, transfer
 from pipeline.mime.identity import Lines
 
 PAYLOAD = random.Random(4).randbytes(3 * transfer.WINDOW + 17)
@@ -34,7 +35,10 @@ ENCODED = {
     "base64 above a footer": ("base64", base64.encodebytes(PAYLOAD) + b"\n\n____\nThe list, https://list.example.com\n"),
     "quoted-printable": ("quoted-printable", binascii.b2a_qp(PAYLOAD, istext=False)),
     "quoted-printable without line ends": ("quoted-printable", b"".join(b"=%02X" % byte for byte in PAYLOAD)),
+    "quoted-printable in CR lines": ("quoted-printable", binascii.b2a_qp(PAYLOAD, istext=False).replace(b"\n", b"\r")),
     "uuencode": ("x-uuencode", uuencoded(PAYLOAD)),
+    "uuencode in CRLF lines": ("x-uuencode", uuencoded(PAYLOAD).replace(b"\n", b"\r\n")),
+    "uuencode in CR lines": ("x-uuencode", uuencoded(PAYLOAD).replace(b"\n", b"\r")),
     "binary": ("binary", PAYLOAD),
     "unknown": ("x-own", PAYLOAD),
 }
@@ -64,6 +68,26 @@ def test_a_large_attachment_is_read_where_it_lies(transport: str, tmp_path: Path
         assert mail == read_mail(raw)
         if isinstance(given, memoryview):
             given.release()
+
+
+@pytest.mark.parametrize("written", ["\u30c6\u30b9\u30c8 a", "a\u30c6\u30b9", "\u30c6a\u30b9b\u30c8"])
+def test_japanese_text_may_be_cut_anywhere(written: str) -> None:
+    """Of a text in ISO-2022-JP that was cut within a character or an escape, what stands above the cut is read."""
+    data = written.encode("iso2022_jp")
+    for cut in range(data.index(b"\x1b$") + 2, len(data)):
+        assert written.startswith(charsets.decode(data[:cut], "iso-2022-jp"))
+    assert charsets.decode(data + b"\x1b$", "iso-2022-jp") == written
+
+
+def test_an_endless_japanese_text_costs_what_its_length_says() -> None:
+    """A text of escapes above the limit is cut within one, and no slower to read for it than one below the limit."""
+    head = b"From: ann@example.com\nContent-Type: text/plain; charset=iso-2022-jp\n\n"
+    took = []
+    for escapes in (3_000_000, 4_000_000):
+        started = time.process_time()
+        read_mail(head + b"\x1b$B" * escapes)
+        took.append(time.process_time() - started)
+    assert took[1] < 3 * took[0] + 0.1, took
 
 
 def test_an_endless_text_is_read_at_its_head() -> None:

@@ -24,7 +24,7 @@ _BODY_TYPES = frozenset({"text/plain", "text/html", "text/enriched", "text/richt
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,255}?)\r?\n", re.MULTILINE)
 _UU_END = re.compile(rb"^end[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
-_UU_LINES = re.compile(rb"(?:[ -`][^\n]*\n)*")
+_UU_LINES = re.compile(rb"(?:[ -`][^\n]*+\n)*+")
 
 
 class Piece(NamedTuple):

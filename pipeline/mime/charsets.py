@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from itertools import islice
 
@@ -52,6 +53,7 @@ CODECS = {
     **{label: codec for codec, labels in _LABELS.items() for label in labels.split()},
 }
 ESCAPES = 100_000  # changes of the character set in a damaged text; what stands behind them is in the raw mail only
+_READS_JAPANESE = codecs.getincrementaldecoder("iso2022_jp_ext")  # text may be cut within a character or an escape
 _WIDE = ("utf-16", "utf-32")
 _NOT_ASCII_BASED = ("iso2022", "hz", *_WIDE)
 _LATIN = {f"cp{n}" for n in (1250, 1252, 1254, 1257)} | {f"iso8859-{n}" for n in (2, 3, 4, 10, 13, 14, 15, 16)}
@@ -116,7 +118,7 @@ def _whole(data: bytes, codec: str) -> str | None:
 def _japanese(data: bytes) -> str:
     """Decode ISO-2022-JP; what the standard lacks is in Microsoft's rows, as in most Japanese office mail."""
     try:
-        return data.decode("iso2022_jp_ext")
+        return _READS_JAPANESE().decode(data)
     except UnicodeError:
         pieces = islice(_ESCAPES.finditer(data), ESCAPES)
         return "".join(_escaped(*found.groups()) for found in pieces if found[2])

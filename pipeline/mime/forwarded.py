@@ -33,6 +33,7 @@ _QUOTES = re.compile(r"(?:\s{0,3}[>＞](?!From ))+")  # mailboxes write >From fo
 _SPACE = re.compile(r"\s+")
 _RULE = re.compile(r"(?:[-_=*~–—─]\s?){3,}")
 _DASH = "-_=*~─<"
+_DASHES = f"{_DASH}>8"  # scissors among them
 _COLONS = (":", "：")
 _PART = r"[^\s<>()\[\]@,;:\"'*/]{1,128}@[^\s<>()\[\]@,;:\"'*/]{1,255}"
 _BRACKETED = re.compile(rf"[<(\[]\s?(?:mailto:)?({_PART})", re.IGNORECASE)
@@ -76,12 +77,13 @@ class _Page:
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         self.seen: dict[int, tuple[int, str]] = {}
+        self.addressed = {at - above for at, line in enumerate(lines) if "@" in line for above in range(3)}  # or two lines above
 
     def _look(self, at: int) -> tuple[int, str]:
         if at not in self.seen:
             head = self.lines[at][:LINE]
             head = head if head.isascii() else head.translate(tables.INVISIBLE)
-            quoted = _QUOTES.match(head)
+            quoted = _QUOTES.match(head) if ">" in head or "＞" in head else None
             depth = sum(map(quoted[0].count, ">＞")) if quoted else 0
             self.seen[at] = depth, " ".join(head[quoted.end() if quoted else 0 :].split())
         return self.seen[at]
@@ -160,10 +162,10 @@ def _look(page: _Page, at: int, forwarded: bool | None, said: bool) -> tuple[_Fo
 
 def _marker(line: str) -> str | None:
     """Return what stands behind a forward's marker on its line; None without one."""
+    found = words.SENTENCE.match(line) if len(line) <= LABEL * 2 else None
     near = line[: LABEL * 4]
-    if line[0] not in _DASH and len(line) > LABEL * 2 and not _has_colon(near) and "-" not in near:
-        return None
-    found = words.MARKER.match(line) or tables.FORWARDED.match(line)
+    if not found and (line[0] in _DASHES or _has_colon(near) or "-" in near):
+        found = words.MARKER.match(line) or tables.FORWARDED.match(line)
     return line[found.end() :] if found else None
 
 
@@ -321,7 +323,7 @@ class _Block:
 
 def _attribution(page: _Page, at: int, sure: bool = False) -> _Found | None:
     """Read "On ... Ann <ann@example.com> wrote:" on up to three lines; `sure` asks for no such verb."""
-    if not any("@" in line[:LINE] for line in page.lines[at : at + 3]):
+    if at not in page.addressed:
         return None
     joined = ""
     for count in range(1, 4):

@@ -166,7 +166,8 @@ def _month_words() -> dict[str, int]:
 
 MONTHS = _month_words()
 _DASHES = r"[-_=*~─<>8\s]{2,}+"
-MARKER = re.compile(rf"{_DASHES}(?:{_any(_MARKERS)})|(?:{_any(_MARKERS)})\s?[:：]|(?:{_any(_SENTENCES)})\W*\Z", re.IGNORECASE)
+MARKER = re.compile(rf"{_DASHES}(?:{_any(_MARKERS)})|(?:{_any(_MARKERS)})\s?[:：]", re.IGNORECASE)
+SENTENCE = re.compile(rf"(?:{_any(_SENTENCES)})\W*\Z", re.IGNORECASE)
 END = re.compile(rf"{_DASHES}(?:{_any(_ENDS)})\b", re.IGNORECASE)
 _KINDS = "|".join(f"(?P<{kind}>{_any(names)})" for kind, names in _HEADERS.items())
 _MORE = re.compile(rf"{_KINDS}", re.IGNORECASE)

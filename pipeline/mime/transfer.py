@@ -12,11 +12,13 @@ Source = bytes | mmap.mmap  # a raw mail, in memory or mapped from its file
 
 WINDOW = 1 << 20  # encoded bytes that are decoded at once
 FOOTER = 64 * 1024  # bytes at the end of a base64 part among which a list server's words are looked for
+_LINES_WINDOW = 1 << 16  # the same, where each line is decoded alone: they stay near the processor
 _PIECES = 1000  # separately padded pieces of base64 in one part
 
 _ONLY_BASE64 = re.compile(rb"[A-Za-z0-9+/=\r\n]*\Z")
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _PADDING = re.compile(rb"[=\r\n \t]*")
+_UU_FRAME = (b"begin ", b"end")
 _UNPADDED = re.compile(rb"[^=]+")
 _ALPHABET = bytes(range(256)).translate(None, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
@@ -58,13 +60,13 @@ def _windows(data: Source, start: int, end: int) -> Iterator[bytes]:
         yield data[at : min(at + WINDOW, end)]
 
 
-def _line_windows(data: Source, start: int, end: int) -> Iterator[bytes]:
+def _line_windows(data: Source, start: int, end: int, window: int) -> Iterator[bytes]:
     """Yield windows that end with a line; where a line is endless, at least not within an escape."""
-    while end - start > WINDOW:
-        cut = data.rfind(b"\n", start, start + WINDOW) + 1
+    while end - start > window:
+        cut = data.rfind(b"\n", start, start + window) + 1 or data.rfind(b"\r", start, start + window - 1) + 1
         if not cut:
-            escape = data.rfind(b"=", start + WINDOW - 2, start + WINDOW)
-            cut = escape if escape >= 0 else start + WINDOW
+            escape = data.rfind(b"=", start + window - 2, start + window)
+            cut = escape if escape >= 0 else start + window
         yield data[start:cut]
         start = cut
     yield data[start:end]
@@ -118,10 +120,12 @@ def quoted_printable(data: bytes) -> bytes:
 
 def uuencode(data: bytes) -> bytes:
     """Decode uuencoded lines between `begin` and `end`."""
-    return b"".join(_uu_line(line) for line in data.splitlines() if line and not line.startswith((b"begin ", b"end")))
+    return b"".join(map(_uu_line, data.splitlines()))
 
 
 def _uu_line(line: bytes) -> bytes:
+    if not line or line.startswith(_UU_FRAME):
+        return b""
     try:
         return binascii.a2b_uu(line)
     except binascii.Error:  # trailing junk: believe the line's own count
@@ -132,12 +136,12 @@ def _uu_line(line: bytes) -> bytes:
             return b""
 
 
-def _by_lines(decoder: Callable[[bytes], bytes]) -> Callable[[Source, int, int], Iterator[bytes]]:
-    return lambda data, start, end: map(decoder, _line_windows(data, start, end))
+def _by_lines(decoder: Callable[[bytes], bytes], window: int) -> Callable[[Source, int, int], Iterator[bytes]]:
+    return lambda data, start, end: map(decoder, _line_windows(data, start, end, window))
 
 
 _STREAMS: dict[str, Callable[[Source, int, int], Iterator[bytes]]] = {
     "base64": _base64,
-    "quoted-printable": _by_lines(quoted_printable),
-    **dict.fromkeys(("x-uuencode", "uuencode", "x-uue", "uue"), _by_lines(uuencode)),
+    "quoted-printable": _by_lines(quoted_printable, WINDOW),
+    **dict.fromkeys(("x-uuencode", "uuencode", "x-uue", "uue"), _by_lines(uuencode, _LINES_WINDOW)),
 }
