@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 import email.utils
 import hashlib
+import html
+import itertools
 import quopri
 import re
 import secrets
@@ -37,6 +39,8 @@ LONGEST_ID = 250
 LONGEST_FILENAME = 200
 FIRST_REFERENCES, LAST_REFERENCES = 1, 10
 QUOTED_LINES = 2_000
+LONGEST_LINK = 2_000
+DEEPEST_QUOTE = 20
 
 LINE = 76  # RFC 2047, 2: a line with an encoded word
 WORD_BYTES = 39  # in an encoded word: 64 characters, so that one stands beside `Reply-To: `
@@ -53,6 +57,9 @@ _LETTERS = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})  # what a label may h
 _ID = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _THEIR_ID = re.compile(r"[!-;=?-~]+")  # whatever a customer's program took for one, but blanks and brackets
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
+_LINK = re.compile(r"https?://[^\s<>\"'`{}|\\^]+", re.IGNORECASE)
+_BEHIND_LINK = ".,;:!?)]*_"  # as text has it behind an address
+_QUOTE_MARKS = re.compile(r"(?:> ?)+")
 _MANGLED = re.compile(rb"^From ", re.MULTILINE)  # mailboxes in one file put a `>` before it
 _NOT_IN_BASE64 = ("multipart/", "message/")  # RFC 2045, 6.4
 
@@ -450,3 +457,44 @@ def quoted(text: str, author: Address, date: datetime) -> str:
     lines = [*lines[:QUOTED_LINES], "[...]"] if len(lines) > QUOTED_LINES else lines
     head = f"On {date.astimezone(UTC):%a, %d %b %Y at %H:%M} UTC, {who} wrote:"
     return "\n".join([head, *(f"> {line}".rstrip() if not line.startswith(">") else f">{line}" for line in lines)])
+
+
+def as_html(text: str, whole: bool = True) -> str:
+    """Return text as HTML that says the same: paragraphs, line breaks, quotes, links to http and https, and nothing else.
+
+    What is quoted gets no links: somebody else wrote it. `whole`: with the elements around a body.
+    """
+    lines = [(_depth(line), line) for line in writable(text).split("\n")]
+    parts: list[str] = []
+    for depth, run in itertools.groupby(lines, key=lambda pair: pair[0]):
+        inner = _paragraphs([line if not depth else _QUOTE_MARKS.sub("", line, 1) for _, line in run], links=not depth)
+        parts.append('<blockquote type="cite">' * depth + inner + "</blockquote>" * depth)
+    body = "\n".join(part for part in parts if part)
+    return f"<!DOCTYPE html>\n<html><body>\n{body}\n</body></html>\n" if whole else body
+
+
+def _depth(line: str) -> int:
+    marks = _QUOTE_MARKS.match(line)
+    return min(marks[0].count(">"), DEEPEST_QUOTE) if marks else 0
+
+
+def _paragraphs(lines: Iterable[str], links: bool) -> str:
+    runs = itertools.groupby(lines, key=lambda line: bool(line.strip()))
+    written = ("<br>\n".join(_marked_up(line, links) for line in run) for said, run in runs if said)
+    return "\n".join(f"<p>{paragraph}</p>" for paragraph in written)
+
+
+def _marked_up(line: str, links: bool) -> str:
+    """Escape a line; blanks that text is laid out by stay."""
+    pieces, at = [], 0
+    for found in _LINK.finditer(line) if links else ():
+        address = found[0].rstrip(_BEHIND_LINK)
+        if len(address) <= LONGEST_LINK:
+            shown, end = html.escape(address), found.start() + len(address)
+            pieces += [_escaped(line[at : found.start()]), f'<a href="{shown}">{shown}</a>']
+            at = end
+    return "".join([*pieces, _escaped(line[at:])])
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False).replace("\t", "    ").replace("  ", "\u00a0 ")

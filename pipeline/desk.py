@@ -10,28 +10,30 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from . import mime, rules, tables
-from .compose import File, Outgoing, new_message_id, quoted, reply_subject, writable
-from .errors import NotFound, UsageError, no_ticket
+from .age import why_old
+from .compose import File, Outgoing, compose, new_message_id, quoted, reply_subject, writable
+from .errors import NotFound, UsageError, WrongTemplate, no_ticket
 from .ledger import Delivery, ids_of, sender_of
 from .letter import Address, Attachment, Kind, Letter, Original, canonical
+from .notices import ASSIGNED, Notices
+from .people import is_own, own_addresses
 from .post import (
-    Post,
     acknowledgement,
     domain_of,
-    framed,
-    framed_html,
     plain,
     renamed,
     sent_to,
     voice_of,
+    words_of_ours,
 )
 from .settings import Settings
 from .store import Store, among, now
+from .templates import language_of
 from .unit import Row, delete
+from .wording import answer_said, language_for, received_said
 
 __all__ = ["Delivery", "Desk", "Row", "at_desk", "is_own", "own_addresses", "sender_of"]
 
@@ -41,15 +43,16 @@ WHO = "letterdesk"  # who does what no person did
 BY_HAND = "by hand"  # why, where a person gave no reason
 
 
-class Desk(Post):
+class Desk(Notices):
     """The verbs on tickets. Made for a store; a batch runs `begin`, then per letter `turn` ... `keep` or `drop`, then `flush`."""
 
     def __init__(self, store: Store, settings: Settings, clock: Callable[[], str] = now) -> None:
         super().__init__(store, settings, clock)
         message = tables.Message
-        messages = message.select(message.id, message.ticket, message.mail, message.author_address)
+        messages = message.select(
+            message.id, message.ticket, message.mail, message.kind, message.message_id, message.author_address
+        )
         self._messages = self._shelf(messages, message.mail)
-        self._tickets = self._shelf(tables.Ticket.select(), tables.Ticket.id)
         self._participants = self._shelf(tables.Participant.select(), tables.Participant.ticket)
         self._tags = self._shelf(tables.Tag.select(), tables.Tag.ticket)
         self._links = self._shelf(tables.Link.select(), tables.Link.ticket)
@@ -197,7 +200,7 @@ class Desk(Post):
         wanted = {"queue": orders.queue, "priority": orders.priority, "assignee": orders.assignee, "status": orders.status}
         before = self._tickets.last(ticket) or {}
         if changed := {name: value for name, value in wanted.items() if value and value != before.get(name)}:
-            self.set(ticket, why, **changed)
+            (self._set if why_old(letter, self.now, self.settings) else self.set)(ticket, why, **changed)
         self.tag(ticket, *(tag for tag in orders.tags if not tag.startswith("-")))
         self.untag(ticket, *(tag[1:] for tag in orders.tags if tag.startswith("-")))
 
@@ -207,7 +210,17 @@ class Desk(Post):
         return letter.welcome and proven and letter.mail.kind not in (Kind.AUTO_REPLY, Kind.BOUNCE)
 
     def set(self, ticket: int, why: str, who: str = WHO, **columns: Any) -> list[str]:
-        """Change status, priority, queue, assignee of a ticket; an event says who and why. Return what changed."""
+        """Change status, priority, queue, assignee of a ticket; an event says who and why. Return what changed.
+
+        Who gets it by another's hand is told.
+        """
+        before = (self._tickets.last(ticket) or {}).get("assignee")
+        done = self._set(ticket, why, who, **columns)
+        if columns.get("assignee") not in (None, before):
+            self.tell(ASSIGNED, ticket, f"assigned to you: {why}", who)
+        return done
+
+    def _set(self, ticket: int, why: str, who: str = WHO, **columns: Any) -> list[str]:
         before = self._tickets.last(ticket) or {}
         changed = {name: value for name, value in columns.items() if before.get(name) != value}
         if not changed:
@@ -479,21 +492,33 @@ class Desk(Post):
         else:
             self._insert(tables.Pin, message=message["id"], origin=home, why=why)
 
-    def note(self, ticket: int, text: str, author: Address) -> None:
-        """Write something that only agents see."""
-        self._insert(
-            tables.Message,
-            ticket=ticket,
-            kind="note",
-            author_name=author.name,
-            author_address=author.address,
-            is_from_email=False,
-            date=self.now,
-            created=self.now,
-            text=text,
-        )
+    def note(self, ticket: int, text: str, author: Address, letter: Letter | None = None) -> None:
+        """Write something that only agents see; `letter` is the mail in which it came."""
+        self._written(ticket, "note", text, author, letter)
         self.event(ticket, "noted", "a note", who=author.address or WHO)
         self._touch(ticket)
+
+    def _written(self, ticket: int, kind: str, text: str, author: Address, letter: Letter | None, **columns: Any) -> Row:
+        """Add what an agent wrote, here or in a mail: a reply or a note."""
+        mail = {"mail": self._mail_id(letter), "verified": letter.verified} if letter else {}
+        row = self._insert(
+            tables.Message,
+            ticket=ticket,
+            kind=kind,
+            author_name=author.name,
+            author_address=author.address,
+            is_from_email=letter is not None,
+            date=(letter and letter.mail.date) or self.now,
+            created=self.now,
+            text=writable(text).strip("\n"),
+            **mail,
+            **columns,
+        )
+        if letter:
+            self._messages.made(row["mail"])
+            self._messages.put(row["mail"], row)
+            self._attach(row["id"], letter.mail.attachments)
+        return row
 
     # -- what goes out -----------------------------------------------------------------------------------------------
 
@@ -508,10 +533,12 @@ class Desk(Post):
         attachments: Sequence[File] = (),
         quote: bool = False,
         status: str = "waiting",
+        letter: Letter | None = None,
     ) -> list[str]:
         """Answer the requester and those who were approved; the mail is in the outbox. Return to whom it goes.
 
         `html` is markup that was sanitised already, and says what `text` says. The message keeps only what the agent wrote.
+        `letter` is the mail in which it came.
 
         Raises:
             UsageError: nobody knows where to, or a copy would go to the desk itself.
@@ -519,50 +546,49 @@ class Desk(Post):
             SettingsError: there is no address to write from.
         """
         row, who = self.must(ticket), author.address or WHO
-        outgoing = self._answer(row, text, author, html, cc, attachments, quote)
-        addressees = sent_to(outgoing)
-        message = self._insert(
-            tables.Message,
-            ticket=ticket,
-            kind="reply",
-            author_name=author.name,
-            author_address=author.address,
-            is_from_email=False,
-            message_id=outgoing.message_id,
-            sent_to=json.dumps(addressees),
-            date=self.now,
-            created=self.now,
-            text=writable(text).strip("\n"),
-        )
+        outgoing, wrong = self._answer(row, text, author, html, cc, attachments, quote)
+        addressees, raw = sent_to(outgoing), compose(outgoing)  # it may refuse, and then nothing was written
+        columns = {"message_id": outgoing.message_id, "sent_to": json.dumps(addressees)}
+        message = self._written(ticket, "reply", text, author, letter, **columns)
         self._ours.put(outgoing.message_id, message)
-        raw = self._put_out("reply", outgoing, ticket, message["id"], outgoing.sender.address or "")
-        self._attach(message["id"], mime.read_mail(raw).attachments if attachments else ())
+        self._lay_out("reply", outgoing, raw, ticket, message["id"], outgoing.sender.address or "")
+        if letter is None:
+            self._attach(message["id"], mime.read_mail(raw).attachments if attachments else ())
         self.event(ticket, "replied", f"to {', '.join(addressees)}", who=who)
+        self._tell_wrong(ticket, wrong)
         if not self.set(ticket, "we replied", who=who, status=status):
             self._touch(ticket)
         return addressees
 
     def _answer(
         self, row: Row, text: str, author: Address, markup: str | None, cc: Sequence[str], files: Sequence[File], quote: bool
-    ) -> Outgoing:
+    ) -> tuple[Outgoing, tuple[WrongTemplate, ...]]:
         voice = voice_of(self.settings, row["queue"], author)
         to = self._requester(row)
         ids, parent = self._thread(row["id"])
         below = self._quote(row["id"]) if quote else ""
-        return Outgoing(
+        values = {**self._variables(row, voice, author), "text": text, "quote": below}
+        said = answer_said(self.settings, self._language(row), values, markup)
+        outgoing = Outgoing(
             message_id=new_message_id(domain_of(voice)),
             sender=voice.sender,
             recipients=(to,),
             cc=tuple(self._copies(row["id"], to, cc)),
             reply_to=(voice.reply_to,),
             subject=reply_subject(row["subject"], row["ticket_number"]),
-            text=framed(text, voice, below),
-            html=framed_html(markup, voice, below) if markup is not None else None,
+            text=said.text,
+            html=said.html,
             date=datetime.datetime.fromisoformat(self.now),
             in_reply_to=parent,
             references=tuple(ids),
             attachments=tuple(files),
         )
+        return outgoing, said.wrong
+
+    def _tell_wrong(self, ticket: int, wrong: Iterable[WrongTemplate]) -> None:
+        for error in wrong:
+            what = "HTML" if error.file.endswith(".html") else "text"
+            self.event(ticket, f"the built-in {what} went out: {error.file} has an error", f"{error.place}: {error.why}")
 
     def _requester(self, row: Row) -> Address:
         address = row["reply_to"] or row["requester_address"]
@@ -621,10 +647,17 @@ class Desk(Post):
         voice = voice_of(self.settings, row["queue"])
         subject = letter.mail.subject if letter.verified or self._was_answered(address) else ""
         moment = datetime.datetime.fromisoformat(self.now)
-        outgoing = acknowledgement(voice, address, row["ticket_number"], subject, letter.mail.message_id, moment)
+        number, language = (
+            row["ticket_number"],
+            language_for(self.settings, row["queue"], lambda: language_of(letter.mail.headers)),
+        )
+        values = words_of_ours(voice, row["queue"], number, subject)
+        said = received_said(self.settings, language, values, voice.acknowledgement)
+        outgoing = acknowledgement(voice, address, number, subject, said, letter.mail.message_id, moment)
         self._put_out("acknowledgement", outgoing, ticket)
         self._note_acknowledged(canonical(address), letter.mail.subject, ticket)
         self.event(ticket, f"acknowledged to {address}", "a new ticket", mail=self._mail_id(letter))
+        self._tell_wrong(ticket, said.wrong)
         return str(address)
 
     def _was_answered(self, address: str) -> bool:
@@ -680,6 +713,11 @@ class Desk(Post):
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
+    def message_of(self, letter: Letter) -> int | None:
+        """Return the id of the message that a letter became, or None."""
+        row = self._messages.last(self._mail_id(letter))
+        return int(row["id"]) if row else None
+
     def _message(self, ticket: int, letter: Letter, kind: str = "mail") -> None:
         author = letter.mail.author or Address()
         mail_id = self._mail_id(letter)
@@ -708,9 +746,12 @@ class Desk(Post):
             self._insert(tables.Attachment, message=message, position=position, **values)
 
     def derive_anew(self, mail_id: int, letter: Letter) -> None:
-        """Make the derived fields of a stored message again from the same bytes; never its ticket, people or status."""
+        """Make the derived fields of a stored message again from the same bytes; never its ticket, people or status.
+
+        What an agent wrote by mail stays as it was: it has gone out.
+        """
         message = self._messages.last(mail_id)
-        if message is None:
+        if message is None or (message["kind"] != "mail" and message["message_id"] != letter.mail.message_id):
             return
         author, original = letter.mail.author or Address(), letter.mail.original
         forwarded = original and original.author and author.address != original.author.address == message["author_address"]
@@ -720,29 +761,15 @@ class Desk(Post):
 
 
 @contextmanager
-def at_desk(store: Store, settings: Settings) -> Iterator[Desk]:
+def at_desk(store: Store, settings: Settings, clock: Callable[[], str] = now) -> Iterator[Desk]:
     """Yield a desk for one piece of work of a person: all of it is committed at the end, or nothing."""
     with store.transaction():
-        desk = Desk(store, settings)
+        desk = Desk(store, settings, clock)
         desk.begin()
         desk.turn()
         yield desk
         desk.keep()
         desk.flush()
-
-
-@cache
-def own_addresses(settings: Settings) -> frozenset[str]:
-    """Return the addresses that are ours, as addresses compare."""
-    return frozenset(canonical(address) for address in settings.own_addresses)
-
-
-def is_own(address: str, settings: Settings) -> bool:
-    """Is this address ours? `desk+anything@` is where `desk@` is."""
-    own = own_addresses(settings)
-    local, _, domain = address.rpartition("@")
-    bare = f"{local.partition('+')[0]}@{domain}"
-    return not own.isdisjoint((address, bare)) or not rules.current(settings.rules_file).own_addresses.isdisjoint((address, bare))
 
 
 def _as_told(letter: Letter, original: Original) -> Letter:

@@ -6,6 +6,7 @@ HelpdeskError
 +-- NotFound            1  no such ticket, mail, person
 +-- InputError         65  a file that was named cannot be read
 +-- CannotSend          1  a value cannot stand in a mail that goes out
++-- WrongTemplate       1  a template or a saved reply has an error
 +-- OutOfReach         69  a server is out of reach
 +-- LoginRefused       77  a server refuses the log-in
 +-- CannotCreate       73  a file or folder cannot be made
@@ -76,6 +77,17 @@ class CannotSend(HelpdeskError):
         super().__init__(f"The mail cannot be sent as it is: {field}: {why}.")
         self.field = field
         self.why = why
+
+
+class WrongTemplate(HelpdeskError):
+    """A template cannot be read or rendered; `line` is 0 where the error is in none."""
+
+    exit_code = 1
+
+    def __init__(self, file: str, line: int, why: str) -> None:
+        self.file, self.line, self.why = file, line, why
+        self.place = f"{file}:{line}" if line else file
+        super().__init__(f"{self.place}: {why}.", "Mend the file, then try `helpdesk templates check`.")
 
 
 class OutOfReach(HelpdeskError):

@@ -23,9 +23,11 @@ from typing import Any
 from . import tables
 from .compose import strict_address
 from .desk import WHO, Desk, at_desk
-from .errors import CannotSend, LoginRefused, NotFound, OutOfReach, TryLater, UsageError
+from .digest import Gatherer
+from .errors import CannotSend, LoginRefused, NotFound, OutOfReach, SettingsError, TryLater, UsageError
 from .locks import file_lock
 from .log import safe, say
+from .notices import FAILED
 from .settings import Settings
 from .smtp import Dropped, Line, Refusal
 from .store import Store
@@ -81,6 +83,7 @@ class Sender:
         self._stop = stop
         self._clock = clock
         self._line = Line(settings)
+        self._gatherer = Gatherer(store, settings, clock)
         self._said: str | None = None
         self._wait = TROUBLE_SECONDS[0]
         self._unwritten: list[tuple[Row, list[Refusal], bool]] = []  # what the server answered, where the disk took no word of it
@@ -104,6 +107,7 @@ class Sender:
         try:
             hindrance = hindrance_to_send(self.settings)
             if not hindrance:
+                hindrance = self._gather(in_loop=True)
                 self.deliver()
             self._tell(hindrance)
             self._wait = TROUBLE_SECONDS[0]
@@ -134,7 +138,19 @@ class Sender:
                 stack.enter_context(file_lock(self.settings.data_dir / SEND_LOCK, seconds=0.0))
             except TryLater:
                 return None
+            if trouble := self._gather(in_loop=False):
+                say(trouble, logging.WARNING)
             return self.deliver()
+
+    def _gather(self, in_loop: bool) -> str | None:
+        """Write the mails to agents that are due; say why they wait, if they do. No customer's mail waits for them."""
+        if hindrance_to_send(self.settings):
+            return None
+        try:
+            self._gatherer.gather(in_loop)
+        except SettingsError as error:
+            return f"Notifications wait: {'; '.join(error.problems)}"
+        return None
 
     def deliver(self) -> Summary:
         """Deliver what is due, in order; the caller holds the lock. A mail that cannot go keeps no other from going.
@@ -282,6 +298,7 @@ class Sender:
             self.store.update(tables.Outbox, [(row["id"], changes)])
             for one in lost:
                 tell_ticket(desk, row, one, given_up and not one.for_good)
+            _tell_agents(desk, row, lost)
         self._log(row, state, reason)
 
     @contextlib.contextmanager
@@ -333,6 +350,12 @@ def tell_ticket(desk: Desk | None, row: Row, refusal: Refusal, given_up: bool) -
     if desk is not None:
         why = f"given up after {GIVE_UP_DAYS} days" if given_up else f"refused by the mail server ({row['kind']})"
         desk.event(row["ticket"], f"send failed: {refusal}", why, who=WHO)
+
+
+def _tell_agents(desk: Desk | None, row: Row, lost: list[Refusal]) -> None:
+    """Tell the agents whom it concerns; but a notification that fails tells nobody, or it would cause the next one."""
+    if desk is not None and lost and row["kind"] != "notification":
+        desk.tell(FAILED, row["ticket"], f"did not reach {'; '.join(map(str, lost))}", WHO, row["message"])
 
 
 def hindrance_to_send(settings: Settings) -> str | None:

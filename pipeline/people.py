@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
-from . import tables
+from . import rules, tables
 from .errors import NotFound, UsageError
 from .ledger import Ledger, sender_of
 from .letter import Address, Letter, canonical
@@ -45,6 +46,11 @@ class People(Ledger):
         """Return the agent of this address who may answer, or None. Whether a mail is really theirs is another question."""
         row = self._agents.last(address) if address else None
         return row if row and not row["disabled"] else None
+
+    def was_agent(self, address: str | None) -> bool:
+        """Was this the address of an agent who is disabled now?"""
+        row = self._agents.last(address) if address else None
+        return bool(row and row["disabled"])
 
     def must_answer(self, address: str) -> Row:
         """Return the agent of this address, who may answer.
@@ -159,6 +165,24 @@ class People(Ledger):
         """Let somebody answer again."""
         self._change(tables.Agent, agent["id"], disabled=False)
 
+    def set_notify(self, agent: Row, kinds: Sequence[str], digest_minutes: int) -> None:
+        """Say of what an agent is told by mail, and in how many minutes once; 0: at once."""
+        self._change(tables.Agent, agent["id"], notify=" ".join(kinds), digest_minutes=digest_minutes)
+
     def set_password(self, agent: Row, hashed: str) -> None:
         """Give an agent a new password for the page, hashed already."""
         self._change(tables.Agent, agent["id"], password=hashed)
+
+
+@cache
+def own_addresses(settings: Settings) -> frozenset[str]:
+    """Return the addresses that are ours, as addresses compare."""
+    return frozenset(canonical(address) for address in settings.own_addresses)
+
+
+def is_own(address: str, settings: Settings) -> bool:
+    """Is this address ours? `desk+anything@` is where `desk@` is."""
+    own = own_addresses(settings)
+    local, _, domain = address.rpartition("@")
+    bare = f"{local.partition('+')[0]}@{domain}"
+    return not own.isdisjoint((address, bare)) or not rules.current(settings.rules_file).own_addresses.isdisjoint((address, bare))

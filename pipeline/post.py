@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import html
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from . import rules, tables
-from .compose import Outgoing, compose, new_message_id, reply_subject, strict_address, writable
-from .errors import SettingsError
+from .compose import LONGEST_NAME, Outgoing, compose, new_message_id, reply_subject, strict_address, writable
+from .errors import HelpdeskError, SettingsError
 from .letter import REPLY_ABOVE, Address, Letter, canonical
 from .people import People
 from .settings import ADDRESS, Settings
 from .store import Store, now
+from .templates import language_of, languages
 from .unit import Row, Shelf
+from .wording import Said, language_for, templates_of
 
 DAY, HOUR = datetime.timedelta(days=1), datetime.timedelta(hours=1)
 KEPT = 2 * DAY  # for which it is kept whom an acknowledgement was written to
@@ -33,15 +34,8 @@ UNREAD = re.compile(
 # What tells other programs that no person wrote this (RFC 3834, 3.1.7; MS-OXCMAIL for Exchange; the rest for old ones).
 AUTOMATIC = (("Auto-Submitted", "auto-replied"), ("Precedence", "auto_reply"), ("X-Auto-Response-Suppress", "All"))
 
-RECEIVED = """\
-Hello,
-
-your message has arrived. Somebody will read it and answer you.
-
-If you have more to say about it, answer this mail, or keep the number in the subject.
-
-This mail was written by a program.
-"""
+HEAD = 64 << 10  # bytes of a stored mail in which its language is looked for
+_SAYS_LANGUAGE = re.compile(rb"^((?:Content|Accept)-Language):[ \t]*(?:\r?\n[ \t]+)?([A-Za-z]{2,3}(?![A-Za-z]))", re.M | re.I)
 
 
 class Voice(NamedTuple):
@@ -50,7 +44,7 @@ class Voice(NamedTuple):
     sender: Address
     reply_to: Address
     signature: str = ""
-    acknowledgement: str = RECEIVED
+    acknowledgement: str = ""  # as the rules file has it
 
 
 class Post(People):
@@ -59,9 +53,9 @@ class Post(People):
     def __init__(self, store: Store, settings: Settings, clock: Callable[[], str] = now) -> None:
         super().__init__(store, settings, clock)
         message, outbox = tables.Message, tables.Outbox
-        ours = message.select(message.id, message.ticket, message.message_id, message.sent_to)
+        ours = message.select(message.id, message.ticket, message.message_id, message.sent_to, message.kind)
         self._ours = self._shelf(ours.where(message.kind == "reply"), message.message_id)
-        posted = outbox.select(outbox.id, outbox.ticket, outbox.message_id, outbox.recipients)
+        posted = outbox.select(outbox.id, outbox.ticket, outbox.message_id, outbox.recipients, outbox.kind, outbox.message)
         self._posted = self._shelf(posted, outbox.message_id)
         self._acknowledged = Shelf(self._fetch_acknowledged)
         self._shelves.append(self._acknowledged)
@@ -73,7 +67,7 @@ class Post(People):
         self._posted.prefetch(ids)
 
     def ours(self, message_id: str) -> Row | None:
-        """Return what we sent under this id: its ticket, and to whom (`sent_to`, JSON); None where it is no id of ours."""
+        """Return what we sent under this id: kind, ticket (None: of several), to whom (`sent_to`, JSON); None: no id of ours."""
         sent = self._ours.last(message_id)
         if sent:
             return sent
@@ -83,19 +77,34 @@ class Post(People):
         addresses = [canonical(address) for address in json.loads(posted["recipients"])]
         return {**posted, "sent_to": json.dumps(addresses)}
 
-    def _put_out(self, kind: str, outgoing: Outgoing, ticket: int, message: int | None = None, envelope_from: str = "") -> bytes:
+    def _put_out(
+        self, kind: str, outgoing: Outgoing, ticket: int | None, message: int | None = None, envelope_from: str = ""
+    ) -> bytes:
         """Build a mail and lay it into the outbox; return its bytes.
 
         Raises:
             CannotSend
         """
         raw = compose(outgoing)
-        addressees = [strict_address("To", one.address) for one in (*outgoing.recipients, *outgoing.cc)]
-        self._lay(kind, outgoing.message_id, envelope_from, addressees, raw, ticket, message)
+        self._lay_out(kind, outgoing, raw, ticket, message, envelope_from)
         return raw
 
+    def _lay_out(
+        self, kind: str, outgoing: Outgoing, raw: bytes, ticket: int | None, message: int | None = None, envelope_from: str = ""
+    ) -> None:
+        """Lay a mail that was built into the outbox."""
+        addressees = [strict_address("To", one.address) for one in (*outgoing.recipients, *outgoing.cc)]
+        self._lay(kind, outgoing.message_id, envelope_from, addressees, raw, ticket, message)
+
     def _lay(
-        self, kind: str, message_id: str, envelope_from: str, addressees: list[str], raw: bytes, ticket: int, message: int | None
+        self,
+        kind: str,
+        message_id: str,
+        envelope_from: str,
+        addressees: list[str],
+        raw: bytes,
+        ticket: int | None,
+        message: int | None,
     ) -> None:
         row = self._insert(
             tables.Outbox,
@@ -109,6 +118,49 @@ class Post(People):
             raw=raw,
         )
         self._posted.put(message_id, {name: value for name, value in row.items() if name != "raw"})
+
+    # -- what it says --------------------------------------------------------------------------------------------------------
+
+    def saved_reply(self, row: Row, name: str, author: Address) -> str:
+        """Return a saved reply, rendered for a ticket and an agent.
+
+        Raises:
+            NotFound: there is none of this name.
+            WrongTemplate
+        """
+        templates, voice = templates_of(self.settings), voice_of(self.settings, row["queue"], author)
+        path = templates.find_saved(name, row["queue"], languages(self._language(row)))
+        return writable(templates.render(path, self._variables(row, voice, author)))
+
+    def _variables(self, row: Row, voice: Voice, author: Address) -> dict[str, str]:
+        return {
+            "ticket.subject": "",
+            **words_of_ours(voice, row["queue"], row["ticket_number"], row["subject"]),
+            "agent.name": plain(author.name),
+            "customer.name": plain(row["requester_name"])[:LONGEST_NAME],
+        }
+
+    def _language(self, row: Row) -> str:
+        return language_for(self.settings, row["queue"], lambda: self._language_of_opening(row["id"]))
+
+    def _language_of_opening(self, ticket: int) -> str:
+        """Return the language that a ticket's first mail names; it is read only where there is a template to choose."""
+        message = tables.Message
+        first = message.select(message.mail).where((message.ticket == ticket) & message.mail.is_null(False)).order_by(message.id)
+        row = self.store.row(first) if self.settings.templates_dir.is_dir() else None
+        try:
+            raw = self.store.raw(row["mail"])[:HEAD] if row else b""
+        except HelpdeskError:  # its bytes are lost: `audit` says so
+            return ""
+        head = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
+        return language_of((name.decode(), value.decode()) for name, value in _SAYS_LANGUAGE.findall(head))
+
+    def unreached(self, addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield those of the addresses that mail did not reach before, each with why."""
+        for address in addresses:
+            why = next((row["bounced"] for row in self._people.find(canonical(address)) if row["bounced"]), "")
+            if why:
+                yield address, why
 
     def _moment(self) -> datetime.datetime:
         return datetime.datetime.fromisoformat(self.now)
@@ -193,38 +245,35 @@ def subject_digest(subject: str) -> str:
     return hashlib.sha256(" ".join(bare.casefold().split()).encode()).hexdigest()
 
 
-def framed(text: str, voice: Voice, quote: str = "") -> str:
-    """Return an answer's whole text: the marker above which an answer to it is written, the words, the signature, the quote."""
-    parts = [REPLY_ABOVE, writable(text).strip("\n")]
-    parts += [f"-- \n{voice.signature}"] if voice.signature else []
-    return "\n\n".join([*parts, quote] if quote else parts) + "\n"
-
-
-def framed_html(markup: str, voice: Voice, quote: str = "") -> str:
-    """Return the same as HTML around an agent's words, which are markup already."""
-    below = [f"-- \n{voice.signature}"] if voice.signature else []
-    lines = [_lines(part) for part in (*below, quote) if part]
-    return "\n".join([f"<p>{html.escape(REPLY_ABOVE)}</p>", writable(markup), *lines])
-
-
-def _lines(text: str) -> str:
-    return f"<p>{'<br>'.join(map(html.escape, text.splitlines()))}</p>"
-
-
-def acknowledgement(voice: Voice, to: str, number: str, subject: str, parent: str | None, date: datetime.datetime) -> Outgoing:
+def acknowledgement(
+    voice: Voice, to: str, number: str, subject: str, said: Said, parent: str | None, date: datetime.datetime
+) -> Outgoing:
     """Return the mail that says that another has arrived; of that one it holds its id, and `subject` where that is not empty."""
     return Outgoing(
         message_id=new_message_id(domain_of(voice)),
         sender=voice.sender,
         recipients=(Address("", to),),
         reply_to=(voice.reply_to,),
-        subject=reply_subject(subject, number) if subject else f"[{number}] Your message has arrived",
-        text=f"{REPLY_ABOVE}\n\n{writable(voice.acknowledgement).strip()}\n\n[{number}]\n",
+        subject=reply_subject(subject, number) if subject else f"[{number}] {said.subject}",
+        text=f"{REPLY_ABOVE}\n\n{writable(said.text).strip()}\n\n[{number}]\n",
         date=date,
         in_reply_to=parent,
         references=(parent,) if parent else (),
         headers=AUTOMATIC,
     )
+
+
+def words_of_ours(voice: Voice, queue: str, number: str, subject: str) -> dict[str, str]:
+    """Return what any text may name: words of ours, and the subject where it is not empty."""
+    subject = plain(reply_subject(subject, number).partition("]")[2]) if subject else ""
+    return {
+        "signature": voice.signature,
+        "ticket.number": number,
+        **({"ticket.subject": subject} if subject else {}),
+        "queue": queue,
+        "desk.name": voice.reply_to.name,
+        "desk.address": voice.reply_to.address or "",
+    }
 
 
 def domain_of(voice: Voice) -> str:

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ from .log import say
 from .maildir import Found, Maildir, boxes, name_as_text
 from .scan import Look, Scan, in_turns
 from .settings import Settings
-from .store import Store, passing_trouble
+from .store import Store, passing_trouble, unpack
 
 DEATHS = 3  # programs that died with one mail alone in hand before it is called guilty
 LINE_LOCK = "line.lock"
@@ -122,6 +123,7 @@ class Runner:
     def sweep(self, limit: int | None = None, folder: str | None = None) -> Summary:
         """Work what waits; return what became of it. Trouble that passes ends the pass and is told in the summary."""
         start, summary = time.monotonic(), Summary()
+        self.filing.refused.clear()
         self._warn_of_rules()
         try:
             self._catch_up()
@@ -134,6 +136,9 @@ class Runner:
             summary.trouble = _sentence(error)
         with contextlib.suppress(TryLater):  # what is not written down now is found again
             self.filing.write_down()
+        if refused := self.filing.refused:  # decided, but not where it belongs: the next pass has to move it
+            summary.left = max(summary.left, len(refused)) if summary.trouble else summary.left + len(refused)
+            summary.trouble = summary.trouble or next(iter(refused.values()))
         summary.seconds = time.monotonic() - start
         return summary
 
@@ -332,13 +337,22 @@ class Runner:
             return None
         if self.desk.rests(taken.letter):
             return Left(taken.found, "a stage asked for another try later")
-        self.desk.turn()
+        self.desk.turn(partial(self._raw, taken))
         try:
             settled = self._settle(taken, self._through_the_desk(taken))
         except Retry as retry:
             return self._postpone(taken, retry)
         self.desk.keep()
         return settled
+
+    def _raw(self, taken: Taken) -> bytes:
+        """Fetch the bytes of a mail in hand from where they are just now: the batch, data/mails, the ledger, or its file."""
+        if taken.delivery and taken.delivery.packed is not None:
+            return unpack(taken.delivery.packed)
+        if taken.delivery and self.dry:
+            return Path(taken.found.path).read_bytes()
+        known = None if taken.delivery else self.desk.known(taken.letter)
+        return self.store.raw(known["id"]) if known else self.store.mail_file(taken.letter.digest).read_bytes()
 
     def _postpone(self, taken: Taken, retry: Retry) -> Settled | Left:
         self._start_over()
@@ -420,7 +434,7 @@ class Runner:
             return letter.because(f"later: {retry.why}")
         self.desk.begin([letter])
         self.desk.look_back(as_of)
-        self.desk.turn()
+        self.desk.turn(lambda: raw)
         try:
             found = Found(place, place.key, "cur", "", None, 0, 0, (0, 0))
             return self._through_the_desk(Taken(found, letter, None, time.monotonic()))

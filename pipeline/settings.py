@@ -92,6 +92,10 @@ ZONE = Kind(
     "a name of the time zone database is expected, like Europe/Berlin or UTC",
     lambda text: text if text == "UTC" else zoneinfo.ZoneInfo(text).key,
 )  # Windows has no database; UTC needs none
+LANGUAGE = Kind(
+    "a language is expected, like en or pt-BR",
+    lambda text: _checked(text, re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", text)),
+)
 FETCH, SEND, DESK, PLACE, WORK = "Fetching mail (IMAP)", "Sending mail (SMTP)", "The desk", "Where things are", "The work"
 
 
@@ -170,6 +174,9 @@ class Settings:
     sent_folder: str | None = _row(
         DESK, None, BOX, "The Sent folder, fetched too: what was answered from another mail client is found there."
     )
+    desk_language: str = _row(
+        DESK, "en", LANGUAGE, "The language of what goes out, where neither the queue nor the customer's mail names one."
+    )
     time_zone: str = _row(DESK, "UTC", ZONE, "The time zone in which times are shown.")
     home: Path = _row(PLACE, ".", FOLDER, "The folder of .env and of relative paths; set it in the environment.")
     maildir: Path = _row(PLACE, "maildir", PATH, "The Maildir: the drop box, with the fetched folders in it.")
@@ -183,10 +190,13 @@ class Settings:
         secret=True,
     )
     rules_file: Path = _row(PLACE, "config/rules.toml", PATH, "The rules and queues; without the file there are none.")
+    templates_dir: Path = _row(
+        PLACE, "config/templates", PATH, "The folder of templates and saved replies; without it the built-in texts are used."
+    )
     log_file: Path = _row(PLACE, "logs/helpdesk.log", PATH, "The log file.")
     log_format: str = _row(PLACE, "text", _one_of("text", "json"), "How log lines are written: text or json.")
     stages: tuple[str, ...] = _row(
-        WORK, "parse screen match triage persist acknowledge", STAGES, "What every mail goes through, in this order."
+        WORK, "parse screen match triage persist acknowledge notify", STAGES, "What every mail goes through, in this order."
     )
     max_message_mb: int = _row(WORK, "25", _number(1, 1024), "The size in MB above which a mail is not read.")
     observer: str = _row(WORK, "auto", _one_of("auto", "polling"), "How new files are noticed; polling for network file systems.")

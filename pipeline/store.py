@@ -334,6 +334,11 @@ def pack(raw: bytes) -> bytes:
     return zlib.compress(raw, COMPRESSION)
 
 
+def unpack(packed: bytes) -> bytes:
+    """Return the raw mail that was packed."""
+    return zlib.decompress(packed)
+
+
 def _sqlite_path(settings: Settings) -> Path:
     path = settings.database_path
     if path is None:

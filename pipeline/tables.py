@@ -207,6 +207,9 @@ class Agent(Table):
     password = TextField(null=True, help_text="hashed; null: may not log in to the page")
     disabled = BooleanField(default=False)
     created = TextField()
+    notify = TextField(default="new replied assigned failed", help_text="of what they are told by mail, between blanks")
+    digest_minutes = IntegerField(default=0, help_text="0: told at once; else all of so many minutes in one mail")
+    digested = TextField(null=True, help_text="when they got the last digest")
 
 
 class Blocked(Table):
@@ -238,6 +241,27 @@ class Outbox(Table):
     sent = TextField(null=True)
     # Last in the row, so that reading the other columns does not walk its overflow pages.
     raw = BlobField(help_text="the mail as it goes out")  # type: ignore[assignment]
+
+
+class Notice(Table):
+    """Something that agents are to be told: written with what causes it, put into a mail by `send`."""
+
+    id = AutoField()
+    kind = TextField(help_text="new, replied, assigned, failed, rule, answer (what became of their mail), or old")
+    ticket = ForeignKeyField(Ticket)
+    message = ForeignKeyField(Message, null=True, help_text="which came")
+    agent = ForeignKeyField(Agent, null=True, help_text="who is told; null: every agent (old), or a rule's address")
+    address = TextField(null=True, help_text="of a rule: who is told, and is no agent")
+    token = TextField(null=True, unique=True, help_text="128 random bits: proves an agent who answers; null: nobody may")
+    who = TextField(help_text="who did it")
+    what = TextField(help_text="one line: why they are told")
+    created = TextField()
+    told = TextField(null=True, help_text="when it went into the outbox; null: it waits")
+    outbox = ForeignKeyField(Outbox, null=True, help_text="the mail that tells it")
+
+
+# Few at any time, and asked for by every look into the outbox.
+Notice.add_index(Notice.index(Notice.created, where=Notice.told.is_null(), name="notice_untold"))
 
 
 class Acknowledged(Table):
@@ -307,6 +331,7 @@ ALL: tuple[type[Table], ...] = (
     Agent,
     Blocked,
     Outbox,
+    Notice,
     Acknowledged,
     Pin,
     Box,

@@ -94,6 +94,7 @@ class Unit:
         self._clock = clock
         self.now = clock()
         self._page = Page()
+        self._raw: Callable[[], bytes] | None = None
         self._kept = Page()
         self._counters: dict[str, int] = {}
         self._counters_before_turn: dict[str, int] = {}
@@ -119,10 +120,16 @@ class Unit:
             rows = self.store.rows(tables.Counter.select())
             self._counters = {row["name"]: row["value"] for row in rows}
 
-    def turn(self) -> None:
-        """Open a page for the next letter."""
+    def turn(self, raw: Callable[[], bytes] | None = None) -> None:
+        """Open a page for the next letter; `raw` fetches its bytes, which few letters ask for."""
         self._page = Page()
+        self._raw = raw
         self._counters_before_turn = dict(self._counters)
+
+    def raw_of_turn(self) -> bytes:
+        """Return the bytes of the letter whose turn it is."""
+        assert self._raw is not None, "no letter is in hand"
+        return self._raw()
 
     def keep(self) -> None:
         """The letter ended well: its page joins the batch."""

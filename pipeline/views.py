@@ -221,21 +221,39 @@ def _made_name(part: dict[str, Any]) -> str:
 
 
 class Kept(NamedTuple):
-    """An attachment of a stored mail, and the name that is made for it where its own is of no use."""
+    """An attachment of a mail that came, or (`mail` is None) of an answer from here; and a name where its own is of no use."""
 
-    mail: int
+    message: int
+    mail: int | None
     attachment: Attachment
     made_name: str
 
 
 def attachments_of(store: Store, number: int) -> list[Kept]:
-    """Return the attachments of a ticket's mails, in order."""
+    """Return the attachments of a ticket's mails and of the answers from here, in order."""
     message, part = tables.Message, tables.Attachment
-    asked = part.select(part, message.mail).join(message).where((message.ticket == number) & message.mail.is_null(False))
-    return [
-        Kept(row["mail"], Attachment(**{name: row[name] for name in Attachment.__dataclass_fields__}), _made_name(row))
-        for row in store.rows(asked.order_by(message.id, part.position))
-    ]
+    asked = part.select(part, message.mail).join(message).where(message.ticket == number)
+    rows = store.rows(asked.order_by(message.id, part.position))
+    return [Kept(row["message"], row["mail"], _as_attachment(row), _made_name(row)) for row in rows]
+
+
+def _as_attachment(row: dict[str, Any]) -> Attachment:
+    return Attachment(**{name: row[name] for name in Attachment.__dataclass_fields__})
+
+
+def raw_of(store: Store, kept: Kept) -> bytes:
+    """Return the bytes of the mail that holds an attachment.
+
+    Raises:
+        HelpdeskError: they are not there, or are not what they were.
+    """
+    if kept.mail is not None:
+        return store.raw(kept.mail)
+    outbox = tables.Outbox
+    row = store.row(outbox.select(outbox.raw).where(outbox.message == kept.message).order_by(outbox.id))
+    if row is None:
+        raise NotFound(f"Nothing in the outbox is message {kept.message}.")
+    return bytes(row["raw"])
 
 
 def failed_list(store: Store) -> list[dict[str, Any]]:
@@ -339,6 +357,8 @@ def agent_list(store: Store) -> list[dict[str, Any]]:
             "disabled": bool(row["disabled"]),
             "has_password": row["password"] is not None,
             "tickets": tickets.get(row["address"], 0),
+            "notify": row["notify"].split(),
+            "digest_minutes": row["digest_minutes"],
             "created": row["created"],
         }
         for row in store.rows(agent.select().order_by(agent.id))

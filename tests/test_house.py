@@ -23,12 +23,15 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = (
     {"settings", "errors", "letter"},
     {"mime.*", "kinds", "markup", "links", "sanitise", "trim", "trim_attribution", "trim_headers", "trim_html", "trim_tables"}
-    | {"lookalike", "rules.*"}
-    | {"maildir", "tables", "migrations", "locks", "log", "archive", "filenames", "passwords", "compose", "smtp"},
-    {"store", "unit", "ledger", "people", "post", "desk", "readers", "search"},
-    {"stages.*", "scan", "inflight", "line", "intake", "filing", "views", "oddities"},
+    | {"lookalike", "rules.*", "age"}
+    | {"maildir", "tables", "migrations", "locks", "log", "archive", "filenames", "passwords", "compose", "smtp"}
+    | {"templates", "rendering", "directives"},
+    {"store", "unit", "ledger", "people", "wording", "post", "notices", "desk", "readers", "search"},
+    {"stages.*", "answering", "scan", "inflight", "line", "intake", "filing", "views", "oddities"},
     {"runner", "audit"},
-    {"worker", "up", "explain", "demo", "selftest", "backtest", "outbox", "sync.*", "web.*"},
+    {"worker", "up", "explain", "demo", "selftest", "backtest", "outbox", "digest", "sync.*", "web.*"}
+    | {"backup"}
+    | {"doctor.*"},
     {"cli.*", "tasks"},
     {"__main__"},
 )
@@ -51,7 +54,9 @@ NEIGHBOURS = {
     ("mime", "markup"): "an HTML body becomes text while the mail is read",
     ("mime", "trim_html"): "quotes are cut from HTML before it becomes text",
     ("mime", "trim"): "what was newly written is found while the mail is read",
+    ("age", "mime"): "the dates in Received are read as those in Date are",
     ("compose", "mime"): "a mail that was built is read again before it goes",
+    ("templates", "rendering"): "Jinja2 is imported only where there is a file to render",
     ("smtp", "log"): "what a server says becomes one clean line",
     ("unit", "store"): "a unit of work is one of a store",
     ("ledger", "store"): "it asks the store for its rows",
@@ -60,12 +65,26 @@ NEIGHBOURS = {
     ("people", "unit"): "it deletes rows as a unit of work does",
     ("people", "ledger"): "it is a ledger that knows who writes",
     ("post", "people"): "mail goes out to the people of a desk",
+    ("post", "wording"): "what goes out is worded before it is written",
+    ("desk", "wording"): "an answer is worded before it is written",
     ("post", "store"): "it is made for a store",
     ("post", "unit"): "it keeps a look-up of its own, as a unit of work does",
-    ("desk", "post"): "the desk knows people and tickets, and what goes out",
+    ("desk", "notices"): "the desk knows people and tickets, and what goes out",
+    ("desk", "people"): "it asks which addresses are ours",
+    ("desk", "post"): "it answers in the words of the post",
+    ("notices", "people"): "an agent is told, the desk's own address is not",
+    ("notices", "post"): "what agents are told goes out as other mail does",
+    ("notices", "store"): "it is made for a store",
+    ("notices", "unit"): "it keeps a look-up of its own, as a unit of work does",
+    ("outbox", "digest"): "before mails are delivered, those to agents are written",
+    ("backup", "outbox"): "a restored desk is paused by the sender's own file",
+    ("doctor", "outbox"): "why nothing is sent is said in one place",
+    ("doctor", "sync"): "a server's trouble is told in the words of the fetch, and its rounds are asked for",
+    ("doctor", "worker"): "whether new files can be watched is tried with the worker's own observer",
     ("desk", "store"): "it is made for a store",
     ("desk", "unit"): "it deletes rows as a unit of work does",
     ("desk", "ledger"): "the desk is a ledger that knows tickets too",
+    ("stages", "answering"): "what an agent answers by mail is done where mails come onto tickets",
     ("line", "stages"): "the line is made of stages",
     ("intake", "line"): "what is taken is read by the line",
 }
@@ -82,8 +101,11 @@ KNOW_PEEWEE = {
     "ledger",
     "people",
     "post",
+    "notices",
     "desk",
     "outbox",
+    "digest",
+    "doctor",
     "tables",
     "views",
     "scan",
@@ -92,6 +114,7 @@ KNOW_PEEWEE = {
     "audit",
     "explain",
     "backtest",
+    "backup",
     "demo",
     "migrations",
     "sync",
@@ -101,12 +124,16 @@ KNOW_PEEWEE = {
 LONG = {"migrations.0001_initial.up"}
 LONGEST_FUNCTION = 50
 # Most lines of code: blank lines, comments and docstrings are free (docs/decisions.md).
-MOST_LINES = {"reading": 6_500, "rules": 1_500, "sending": 1_500, "house": 8_000, "page": 3_000}
+MOST_LINES = {"reading": 5_500, "rules": 1_500, "sending": 2_000, "texts": 600, "doctor": 1_000, "commands": 2_500}
+MOST_LINES |= {"house": 6_500, "page": 3_000}
 READING = {"mime", "kinds", "markup", "links", "sanitise", "trim", "trim_html", "trim_tables", "lookalike"}
 READING |= {"trim_attribution", "trim_headers"}
-SENDING = {"compose", "smtp", "outbox", "post"}
+SENDING = {"compose", "smtp", "outbox", "post", "notices", "digest", "answering", "directives"}
+TEXTS = {"templates", "rendering", "wording"}
 # By wing; the rest is the house.
 PARTS = dict.fromkeys(READING, "reading") | dict.fromkeys(SENDING, "sending") | {"rules": "rules", "web": "page"}
+PARTS |= {"doctor": "doctor", "cli": "commands"}
+PARTS |= dict.fromkeys(TEXTS, "texts")
 MOST_SETTINGS = 60
 
 # Public things whose sentence stands elsewhere.
@@ -115,6 +142,7 @@ SENTENCE_ELSEWHERE = {
     "migrations.0001_initial.up": "the module's docstring says what it makes",
     "migrations.0002_sync_round.up": "the module's docstring says what it makes",
     "migrations.0004_outbox.up": "the module's docstring says what it makes",
+    "migrations.0005_notices.up": "the module's docstring says what it makes",
     "tables.Table": "the base of the models",
     "tables.Tag": "a word on a ticket",
 }
@@ -260,7 +288,7 @@ def code_lines(path: Path) -> int:
 
 @pytest.mark.parametrize("part", MOST_LINES)
 def test_the_package_stays_small(part: str) -> None:
-    """The mail reader, the rules, the page and the house around them each stay within their lines."""
+    """The mail reader, the rules, what is sent, the commands and the house around them each stay within their lines."""
     lines = dict.fromkeys(MOST_LINES, 0)
     for name, path in ROOMS.items():
         lines[PARTS.get(wing(name), "house")] += code_lines(path)

@@ -22,7 +22,7 @@ import pytest
 from .conftest import ROOT, House, a_mail
 
 EXAMPLE = ROOT / "tests" / "plugin"
-OURS = "parse screen match triage persist acknowledge"
+OURS = "parse screen match triage persist acknowledge notify"
 
 # What stands around every stage of these tests; the subject of a mail says which mail is to be broken.
 HEAD = """\

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from pipeline.mime import read_mail
 
 from .conftest import House, a_mail
 from .posting import GUS, Office, addressees, words
+from .servers import Smtp
 
 QUIET = {"ACKNOWLEDGE": "no"}
 CONFIGURED = {"SMTP_HOST": "localhost", "EMAIL_HOST_USER": "support@desk.example", **QUIET}
@@ -143,7 +146,7 @@ def test_hostile_subjects_and_names(office: Office, subject: str, name: str) -> 
     mail = office.replies(1)
     assert list(mail) == [
         *("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References"),
-        *("MIME-Version", "Content-Type", "Content-Transfer-Encoding"),
+        *("MIME-Version", "Content-Type"),
     ]
     assert addressees(office.outbox()[0]) == ["ann@example.com"]
     read = read_mail(office.outbox()[0]["raw"])
@@ -312,6 +315,13 @@ def house(tmp_path: Path) -> House:
     return house
 
 
+@pytest.fixture
+def smtp() -> Iterator[Smtp]:
+    server = Smtp()
+    yield server
+    server.close()
+
+
 def test_reply_from_a_terminal(house: House) -> None:
     """The answer is in the outbox, the ticket shows it with its state, and both say so."""
     done = house.run("ticket", "reply", "1", "--text", "Try again.", **CONFIGURED)
@@ -376,3 +386,187 @@ def test_cancel_and_resend_from_a_terminal(house: House) -> None:
     assert b"[reply, cancelled: gus@desk.example cancelled it]" in house.run("ticket", "show", "1").stdout
     assert b"in the outbox again, to ann@example.com" in house.run("ticket", "resend", "1", "2", **CONFIGURED).stderr
     assert b"[reply, waiting]" in house.run("ticket", "show", "1").stdout
+
+
+def test_a_resend_after_a_partial_deferral(house: House, smtp: Smtp) -> None:
+    """Whom a server took it for leaves the row that waits; sent again, it goes to everybody whom the answer was for."""
+    settings = {**smtp.env(), **QUIET}
+    smtp.answers["bob@example.com"] = "450 4.2.1 later"
+    house.run("ticket", "reply", "1", "--text", "x", "--cc", "bob@example.com", "--cc", "cy@example.com", **settings)
+    assert house.run("send", code=None, **settings).returncode == 75
+    assert [mail.recipients for mail in smtp.taken] == [["ann@example.com", "cy@example.com"]]
+    house.run("ticket", "cancel", "1", "2", **settings)
+    smtp.answers.clear()
+    told = house.run("ticket", "resend", "1", "2", **settings).stderr
+    assert b"to ann@example.com, bob@example.com, cy@example.com" in told
+    house.run("send", **settings)
+    assert smtp.taken[1].recipients == ["ann@example.com", "bob@example.com", "cy@example.com"] and len(smtp.taken) == 2
+
+
+def test_who_was_not_reached_before_is_told(house: House) -> None:
+    """An answer to an address whose mail came back is in the outbox all the same, with a warning."""
+    assert b"did not reach" not in house.run("ticket", "reply", "1", "--text", "x", **CONFIGURED).stderr
+    message_id = house.json("ticket", "show", "1")["messages"][-1]["message_id"]
+    report = a_mail("Undelivered Mail Returned to Sender", "MAILER-DAEMON@example.com", "", "<b@example.com>")
+    parts = [
+        *("--b", "Content-Type: text/plain", "", "It did not arrive.", "--b", "Content-Type: message/delivery-status", ""),
+        *("Reporting-MTA: dns; mx.example.com", "", "Final-Recipient: rfc822; ann@example.com", "Action: failed"),
+        *(
+            "Status: 5.2.2",
+            "Diagnostic-Code: smtp; 552 mailbox full \x1b[31m",
+            "",
+            "--b",
+            "Content-Type: text/rfc822-headers",
+            "",
+        ),
+        *(f"Message-ID: <{message_id}>", "From: support@desk.example", "", "--b--", ""),
+    ]
+    kind = b"\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\nDate:"
+    house.drop(report.replace(b"\nDate:", kind, 1).rstrip() + ("\n\n" + "\n".join(parts)).encode(), "bounce.eml")
+    house.run("process", **CONFIGURED)
+    done = house.run("ticket", "reply", "1", "--text", "Again", **CONFIGURED).stderr.decode()
+    assert "is in the outbox." in done and "Mail did not reach ann@example.com before: " in done
+    assert "mailbox full" in done and "\x1b" not in done
+
+
+def test_files_of_answers_are_saved(house: House, tmp_path: Path) -> None:
+    """`ticket save` writes what came and what was sent, byte for byte; of an answer that was sent again, once."""
+    content = bytes(range(256)) * 40
+    (house.home / "a.bin").write_bytes(content)
+    (house.home / "Größe.txt").write_text("x")
+    house.run("ticket", "reply", "1", "--text", "x", "--attach", "a.bin", "--attach", "Größe.txt", **CONFIGURED)
+    house.run("ticket", "cancel", "1", "2", **CONFIGURED)
+    house.run("ticket", "resend", "1", "2", **CONFIGURED)
+    saved = house.run("ticket", "save", "1", "out", **CONFIGURED).stdout.decode().splitlines()
+    assert saved == [str(Path("out") / "a.bin"), str(Path("out") / "Größe.txt")]
+    assert (house.home / "out" / "a.bin").read_bytes() == content
+    with sqlite3.connect(house.database) as database:
+        database.execute("UPDATE outbox SET raw = replace(raw, 'AAEC', 'AAED')")
+        database.execute("UPDATE outbox SET raw = CAST(raw AS BLOB)")
+    database.close()
+    done = house.run("ticket", "save", "1", "again", code=1, **CONFIGURED)
+    assert "a.bin of message 2 is not what it was" in done.stderr.decode() and not (house.home / "again" / "a.bin").exists()
+
+
+# -- saved replies ---------------------------------------------------------------------------------------------------
+
+
+def save(house: House, name: str, text: str) -> None:
+    path = house.home / "config" / "templates" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_saved_reply(house: House) -> None:
+    """It is rendered for the ticket and the agent, and what --text says stands below it."""
+    save(house, "replies/restart.txt", "Dear {{ customer.name }},\nrestart it, {{ ticket.number }}.\n{{ agent.name }}\n")
+    house.run("ticket", "reply", "1", "--saved", "restart", **CONFIGURED)
+    house.run("ticket", "reply", "1", "--saved", "restart", "--text", "PS: {{ 1 }}", **CONFIGURED)
+    texts = [message["text"] for message in house.json("ticket", "show", "1")["messages"]]
+    assert texts[1:] == [
+        "Dear Ann,\nrestart it, TICKET-001.\nGus",
+        "Dear Ann,\nrestart it, TICKET-001.\nGus\n\nPS: {{ 1 }}",
+    ]
+
+
+def test_saved_replies_by_queue_and_language(house: House) -> None:
+    """They are found in the order in which templates are, and listed with what they are for."""
+    save(house, "replies/hi.txt", "General {{ queue }}")
+    save(house, "replies/hi.de.txt", "Deutsch")
+    save(house, "billing/replies/hi.txt", "Billing")
+    save(house, "replies/Turn off.txt", "Please turn it OFF.")
+    (house.home / "config" / "rules.toml").write_text('[[queue]]\nname = "billing"\n')
+    assert house.run("replies", "show", "hi").stdout == b"General support\n"
+    assert house.json("replies", "show", "hi") == {"name": "hi", "text": "General support"}
+    assert house.run("replies", "show", "hi", "--ticket", "1", **CONFIGURED).stdout == b"General support\n"
+    house.run("ticket", "set", "1", "--queue", "billing")
+    assert house.run("replies", "show", "hi", "--ticket", "1", **CONFIGURED).stdout == b"Billing\n"
+    assert house.run("replies", "show", "hi", "--ticket", "1", DESK_LANGUAGE="de", **CONFIGURED).stdout == b"Billing\n"
+    assert house.run("replies", "show", "hi", DESK_LANGUAGE="de").stdout == b"Deutsch\n"
+    listed = [(row["name"], row["queue"], row["language"]) for row in house.json("replies", "list")]
+    assert listed == [("hi", None, None), ("hi", None, "de"), ("hi", "billing", None), ("Turn off", None, None)]
+    assert [row["name"] for row in house.json("replies", "list", "--search", "off PLEASE")] == ["Turn off"]
+    assert house.json("replies", "list", "--search", "nothing") == []
+    assert "Please turn it OFF." in house.run("replies", "list").stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("restrat", "There is no saved reply 'restrat' here.\n  Perhaps restart?"),
+        ("../restart", "There is no saved reply '../restart' here."),
+        ("broken", "replies/broken.txt:2: 'nobody' is undefined."),
+        ("endless", "replies/endless.txt: what it makes is longer than 100000 characters."),
+        ("blank", "There is no text"),
+    ],
+)
+def test_a_saved_reply_that_cannot_be_used(house: House, name: str, says: str) -> None:
+    """It is refused with the nearest names, or file and line; nothing is sent and nothing written."""
+    save(house, "replies/restart.txt", "x")
+    save(house, "replies/broken.txt", "Dear Ann,\n{{ nobody }}")
+    save(house, "replies/endless.txt", "{% for a in range(999) %}{% for b in range(999) %}x{% endfor %}{% endfor %}")
+    save(house, "replies/blank.txt", "{# nothing #}")
+    done = house.run("ticket", "reply", "1", "--saved", name, code=None, **CONFIGURED)
+    assert done.returncode == (2 if name == "blank" else 1) and says in done.stderr.decode().replace(os.sep, "/")
+    assert len(house.json("ticket", "show", "1")["messages"]) == 1
+
+
+# -- HTML, and what comes back of it ---------------------------------------------------------------------------------
+
+
+def html_of(mail: Any) -> str:
+    """Return the HTML part of a mail."""
+    [part] = [part for part in mail.walk() if part.get_content_type() == "text/html"]
+    content: bytes = part.get_payload(decode=True)
+    return content.decode().replace("\r\n", "\n")
+
+
+def test_every_answer_has_html(office: Office) -> None:
+    """It says what the text says, escaped, and the text part is what it was."""
+    office.says()
+    mail = office.replies(1, "Try <b>again</b>:\nhttps://a.example/?x=1&y=2\n\nGus", quote=True)
+    assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    assert words(mail).splitlines()[:4] == [REPLY_ABOVE, "", "Try <b>again</b>:", "https://a.example/?x=1&y=2"]
+    assert html_of(mail) == (
+        f"<!DOCTYPE html>\n<html><body>\n<p>{REPLY_ABOVE}</p>\n"
+        '<p>Try &lt;b&gt;again&lt;/b&gt;:<br>\n<a href="https://a.example/?x=1&amp;y=2">https://a.example/?x=1&amp;y=2</a></p>\n'
+        "<p>Gus</p>\n<p>On Sun, 22 Nov 2026 at 07:31 UTC, Ann wrote:</p>\n"
+        '<blockquote type="cite"><p>Hello.</p></blockquote>\n</body></html>\n'
+    )
+
+
+def test_an_endless_answer_goes_out_as_text(office: Office) -> None:
+    """HTML must not make a mail too large to be sent: of a very long text none is made."""
+    office.says()
+    mail = office.replies(1, "<" * 300_000)
+    assert mail.get_content_type() == "text/plain" and words(mail).count("<") == 300_000
+
+
+CLIENTS = {  # what a customer's program puts around our HTML when she answers it
+    "gmail": '<div dir="ltr">{new}</div><br><div class="gmail_quote"><div class="gmail_attr">On Sun, Desk wrote:<br></div>'
+    '<blockquote class="gmail_quote" style="margin:0 0 0 .8ex">{ours}</blockquote></div>',
+    "apple": '<body>{new}<br><div><blockquote type="cite"><div>On 22 Nov 2026, Desk wrote:</div>{ours}</blockquote></div></body>',
+    "outlook": '<div>{new}</div><div style="border:none;border-top:solid #E1E1E1 1.0pt"><p><b>From:</b> Desk<br>'
+    "<b>Sent:</b> Sunday<br><b>To:</b> Ann<br><b>Subject:</b> Re: Printer</p></div>{ours}",
+    "nothing": "<p>{new}</p>{ours}",
+    "a bare blockquote": "<p>{new}</p><blockquote>{ours}</blockquote>",
+    "a table": "<p>{new}</p><table><tr><td>{ours}</td></tr></table>",
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("signature", ["", "Kind regards\nThe desk"])
+def test_an_answer_to_our_html_is_only_what_is_new(tmp_path: Path, client: str, signature: str) -> None:
+    """However her program quotes our HTML, with our signature and her own words in it, her answer is her new words."""
+    if signature:
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config" / "rules.toml").write_text(f'[[queue]]\nname = "support"\nsignature = """{signature}"""\n')
+    office = Office(tmp_path, **QUIET)
+    office.says(body="It does not print.\n\n> what I was told\n\nPlease help.")
+    ours = html_of(office.replies(1, "Try again.\n\n> Please help.\n\nWe do: https://a.example", quote=True))
+    ours = ours.partition("<body>")[2].partition("</body>")[0]
+    raw = a_mail(
+        "Re: Printer", body=CLIENTS[client].format(new="It works now.<br>Thank you!", ours=ours), content_type="text/html"
+    )
+    assert read_mail(raw).reply_text.strip() == "It works now.\nThank you!"
+    office.close()

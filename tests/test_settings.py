@@ -45,8 +45,9 @@ DEFAULTS = [
     ("all_mail_to", None),
     ("email_host_user", None), ("default_from_email", None), ("support_addresses", ()), ("ticket_prefix", "TICKET"),
     ("reply_policy", "participants"), ("time_zone", "UTC"), ("maildir_separator", "!" if os.name == "nt" else ":"),
+    ("desk_language", "en"),
     ("log_format", "text"), ("max_message_mb", 25), ("observer", "auto"),
-    ("stages", ("parse", "screen", "match", "triage", "persist", "acknowledge")),
+    ("stages", ("parse", "screen", "match", "triage", "persist", "acknowledge", "notify")),
     ("acknowledge", True), ("acknowledge_within", 24), ("acknowledge_per_sender", 5), ("acknowledge_per_domain", 50),
     ("acknowledge_per_hour", 100), ("trusted_authserv_id", None), ("reopen_days", 0), ("sent_folder", None),
     ("reader_processes", 2), ("reader_seconds", 10), ("reader_mb", 512),
@@ -61,7 +62,7 @@ def test_default(name, value, tmp_path):
 
 PATHS = [
     ("home", "."), ("maildir", "maildir"), ("data_dir", "data"), ("log_file", "logs/helpdesk.log"),
-    ("database_path", "data/helpdesk.db"), ("rules_file", "config/rules.toml"),
+    ("database_path", "data/helpdesk.db"), ("rules_file", "config/rules.toml"), ("templates_dir", "config/templates"),
 ]  # fmt: skip
 
 

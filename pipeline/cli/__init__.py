@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import CannotCreate, HelpdeskError
+from ..errors import CannotCreate, HelpdeskError, TryLater
 
 # Command -> room, and the line that `helpdesk --help` shows (a test holds it to the command's own).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -39,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ticket": ("tickets", "Tickets from a terminal."),
     "people": ("people", "Customers: every sender of a mail becomes one."),
     "agent": ("people", "Agents: who may answer, and log in to the page."),
+    "templates": ("texts", "Templates of what goes out: which file is used for what, and whether it is right."),
+    "replies": ("texts", "Saved replies, for `helpdesk ticket reply --saved NAME`."),
     "rules": ("rules", "Rules and queues of RULES_FILE: checked, and tried on the mail that is stored."),
     "audit": ("operate", "Prove that every file in the Maildir has its row in the ledger, and the other way round."),
     "config": ("operate", "Show every setting: its value (secrets masked), where it comes from, and what it is for."),
@@ -136,4 +138,13 @@ def _tell(error: Exception) -> int:
         )
     for line in f"helpdesk: {known}".splitlines():
         click.echo(safe(line, 2000), err=True)
-    return known.exit_code
+    return _code(error, known)
+
+
+def _code(error: Exception, known: HelpdeskError) -> int:
+    """Return the exit code; what cannot be created for want of room or the like is to be tried again."""
+    if not isinstance(known, CannotCreate):
+        return known.exit_code
+    from ..store import passing_trouble
+
+    return TryLater.exit_code if passing_trouble(error) else known.exit_code

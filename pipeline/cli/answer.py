@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 a_message = click.argument("message", metavar="MESSAGE")
+LONGEST_WHY = 300  # characters of what a server said
 ENCODED = 4 / 3  # what base64 makes of a file
 
 
 @click.command("reply")
 @one_ticket
-@click.option("--text", metavar="T", help="The answer; without it, it is read from standard input.")
+@click.option("--text", metavar="T", help="The answer; without it and --saved, it is read from standard input.")
+@click.option("--saved", metavar="NAME", help="A saved reply (`helpdesk replies list`); what --text says stands below it.")
 @click.option("--cc", metavar="ADDRESS", multiple=True, help="Who else gets it. May be given several times.")
 @click.option(
     "--attach",
@@ -39,24 +41,37 @@ ENCODED = 4 / 3  # what base64 makes of a file
 @as_agent
 @talkative
 def ticket_reply(
-    number: str, text: str | None, cc: tuple[str, ...], files: tuple[Path, ...], quote: bool, status: str, agent: str | None
+    number: str,
+    text: str | None,
+    saved: str | None,
+    cc: tuple[str, ...],
+    files: tuple[Path, ...],
+    quote: bool,
+    status: str,
+    agent: str | None,
 ) -> int:
     """Answer the requester of a ticket, and those who were approved, by mail.
 
-    The answer goes into the outbox; `helpdesk send` delivers it. Exit 1: something in it cannot stand in a mail.
+    The answer goes into the outbox; `helpdesk send` delivers it. Exit 1: something in it cannot stand in a mail, or there is no
+    such saved reply, or it has an error.
     """
-    if text is None:
+    if text is None and saved is None:
         with working(agent) as hand:  # is there such a ticket? Then nothing waits while somebody types
             hand.ticket(number)
             hand.said.clear()
-    written, copies = text_of(text), [an_address(one) for one in cc]
+    written = text_of(text) if text is not None or saved is None else ""
+    copies = [an_address(one) for one in cc]
     attached = list(_files(files))
     with working(agent) as hand:
         row = hand.ticket(number)
+        if saved is not None:
+            written = text_of("\n\n".join(filter(None, (hand.desk.saved_reply(row, saved, hand.author), written))))
         to = hand.desk.reply(
             row["id"], written, hand.author, cc=copies, attachments=attached, quote=quote, status=status or "waiting"
         )
         hand.say(f"{row['ticket_number']}: the answer to {', '.join(to)} is in the outbox.")
+        for address, why in hand.desk.unreached(to):
+            hand.say(f"Mail did not reach {address} before: {why[:LONGEST_WHY]}")
         for line in _hindrance(hand.desk.settings):
             hand.say(line)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ..desk import Desk, Row
 
 LONGEST_NAME = 200  # characters
+LONGEST_KIND = 60  # characters of a wrong word
+WEEK = 7 * 24 * 60  # minutes
 LONGEST_LINE = 8_192  # bytes of a password on standard input
 
 
@@ -202,6 +205,53 @@ def agent_enable(address: str) -> int:
         return "may answer again"
 
     return _change(address, change)
+
+
+@agent.command("notify")
+@an_agent
+@click.option("--on", metavar="KIND", multiple=True, help="Tell of new, replied, assigned or failed. May be given several times.")
+@click.option("--off", metavar="KIND", multiple=True, help="Do not tell of it any more. May be given several times.")
+@click.option("--at-once", is_flag=True, help="A mail for each, at once.")
+@click.option("--digest", "minutes", metavar="MINUTES", type=click.IntRange(1, WEEK), help="One mail for all of so many minutes.")
+@talkative
+def agent_notify(address: str, on: tuple[str, ...], off: tuple[str, ...], at_once: bool, minutes: int | None) -> int:
+    """Show or change of what an agent is told by mail: new tickets, replies, tickets that become theirs, mails that failed."""
+    from ..notices import KINDS
+
+    wanted, unwanted = _kinds(on), _kinds(off)
+    if both := wanted & unwanted:
+        raise UsageError(f"{min(both)} cannot be switched on and off at once.")
+    if at_once and minutes:
+        raise UsageError("Say --at-once or --digest, not both.")
+    with working(None) as hand:
+        row = hand.desk.any_agent(an_address(address))
+        kinds = [one for one in KINDS if one in (set(row["notify"].split()) | wanted) - unwanted]
+        digest = 0 if at_once else minutes or row["digest_minutes"]
+        if on or off or at_once or minutes:
+            hand.desk.set_notify(row, kinds, digest)
+    how = f"once in {digest} minutes" if digest else "at once"
+    click.echo(
+        f"{safe(row['address'])} is told of {', '.join(kinds)}, {how}."
+        if kinds
+        else f"{safe(row['address'])} is told of nothing."
+    )
+    return 0
+
+
+def _kinds(words: tuple[str, ...]) -> set[str]:
+    """Read kinds of notices.
+
+    Raises:
+        UsageError: with the kind that may be meant.
+    """
+    from ..notices import KINDS
+
+    for word in words:
+        if word not in KINDS:
+            near = difflib.get_close_matches(word[:LONGEST_KIND].lower(), KINDS, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"Take {', '.join(KINDS[:-1])} or {KINDS[-1]}."
+            raise UsageError(f"{word!r} is nothing that agents are told of.", hint)
+    return set(words)
 
 
 def _change(address: str, change: Any) -> int:

@@ -154,7 +154,7 @@ def _author(message: dict[str, Any]) -> str:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @talkative
 def ticket_save(number: str, folder: Path) -> int:
-    """Write a ticket's attachments into a folder, under safe names and never over another file.
+    """Write a ticket's attachments, those of answers too, into a folder, under safe names and never over another file.
 
     The names are printed. Exit 1: some are not what they were when they came; 73: the folder or a file cannot be made.
     """
@@ -182,8 +182,8 @@ def _save(store: Store, pool: Pool, kept: list[Kept], path: Path) -> int:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder, bad = Folder(path), 0
-        for mail, parts in itertools.groupby(kept, key=lambda one: one.mail):
-            for part, content in _contents(store, pool, mail, parts):
+        for _, parts in itertools.groupby(kept, key=lambda one: one.message):
+            for part, content in _contents(store, pool, parts):
                 bad += content is None
                 if content is not None:
                     name = safe_name(part.attachment.filename or "", part.made_name)
@@ -193,18 +193,20 @@ def _save(store: Store, pool: Pool, kept: list[Kept], path: Path) -> int:
     return bad
 
 
-def _contents(store: Store, pool: Pool, mail: int, parts: Iterable[Kept]) -> Iterator[tuple[Kept, bytes | None]]:
+def _contents(store: Store, pool: Pool, parts: Iterable[Kept]) -> Iterator[tuple[Kept, bytes | None]]:
     """Yield the attachments of a mail with their bytes; None, and a sentence, for one that is not what it was."""
     from ..readers import ReaderDied
+    from ..views import raw_of
 
     raw = b""
     for part in parts:
         try:
-            raw = raw or store.raw(mail)
+            raw = raw or raw_of(store, part)
             content = pool.cut(raw, part.attachment)
             why = "" if hashlib.sha256(content).hexdigest() == part.attachment.sha256 else "is not what it was when it came"
         except (ReaderDied, HelpdeskError) as error:
             why = f"cannot be read: {error}"
         if why:
-            click.echo(safe(f"helpdesk: {part.attachment.filename or part.made_name} of mail {mail} {why}.", None), err=True)
+            source = f"mail {part.mail}" if part.mail is not None else f"message {part.message}"
+            click.echo(safe(f"helpdesk: {part.attachment.filename or part.made_name} of {source} {why}.", None), err=True)
         yield part, None if why else content

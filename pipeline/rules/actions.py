@@ -133,7 +133,7 @@ ACTIONS: dict[str, Act] = {
     "ignore": Act("keep the mail, but make no ticket of it, and ask no further rule", 'ignore = "a newsletter"', _reason),
     "acknowledge": Act("with false, send the sender no acknowledgement", "acknowledge = false", lambda node, known: node.flag()),
     "notify": Act(
-        "write to these addresses that it came (kept with the mail; nothing is sent yet)",
+        "tell these addresses by mail that it came; an automatic mail on a ticket and old mail tell nobody",
         'notify = ["ann@example.org"]',
         lambda node, known: tuple(node.each(address)),
     ),

@@ -179,7 +179,7 @@ QUEUE: dict[str, tuple[str, Callable[[Node, Known], Any]]] = {
     "folders": ("mail in one of these folders is for it, if none of its recipients has a queue", _folders),
     "prefix": ("what stands before the number of its tickets, in place of TICKET_PREFIX", _prefix),
     "sender": ("from whom its mail is sent, in place of DEFAULT_FROM_EMAIL", _sender),
-    "members": ("the agents who work on it", _addresses),
+    "members": ("the agents who work on it, and are told of its mail; without any every agent is", _addresses),
     "signature": ("what stands below its replies", _lines),
     "acknowledgement": ("the text of its acknowledgement", _lines),
     "language": ("the language of what it sends, like `en` or `pt-BR`", _language),

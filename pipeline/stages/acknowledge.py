@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 
+from ..age import OLD_MARKS, why_old
 from ..desk import Desk, is_own
 from ..errors import CannotSend, SettingsError
 from ..letter import Kind, Letter, Outcome, canonical
-from ..mime.fields import date
 from ..post import is_unread
 from ..settings import Settings
 
 # What a mark says against an acknowledgement.
 AGAINST = {
-    "replayed": "it came by replay",
-    "first-sync": "it lay in its folder before the first complete sync",
+    **OLD_MARKS,
     "approved": "it was held at first",
     "spam": "it was flagged as spam on its way",
     "dmarc-failed": "the sender is not who From says (dmarc failed)",
@@ -71,18 +69,7 @@ def _no_good_address(letter: Letter, desk: Desk, settings: Settings) -> str:
 
 
 def _old(letter: Letter, desk: Desk, settings: Settings) -> str:
-    """Is it long ago that the newest server took it in? A mail without Received was brought here by hand, or by a test."""
-    received = letter.mail.all_headers("received")
-    if not received:
-        return ""
-    newest = next(filter(None, (date(value.rpartition(";")[2]) for value in received)), None)
-    if newest is None:
-        return "no Received header says when it came"
-    hours = settings.acknowledge_within
-    age = datetime.datetime.fromisoformat(desk.now) - datetime.datetime.fromisoformat(newest)
-    if age <= datetime.timedelta(hours=hours):
-        return ""
-    return f"it was received on {newest[:10]}, more than {hours} hours ago"
+    return why_old(letter, desk.now, settings)
 
 
 def _too_many(letter: Letter, desk: Desk, settings: Settings) -> str:

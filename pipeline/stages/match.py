@@ -7,9 +7,13 @@ import json
 import re
 from collections.abc import Callable
 
-from ..desk import MAX_LINKS, Desk, Row, sender_of
+from ..age import why_old
+from ..desk import MAX_LINKS, WHO, Desk, Row, sender_of
 from ..letter import Bounce, Kind, Letter, Link, Mail, Outcome, Undelivered, canonical
+from ..notices import FAILED, tokens_in
 from ..settings import Settings
+
+TOKEN_DAYS = 90  # for which an answer to a notification proves its agent
 
 Check = Callable[[Letter, Desk, Settings], Letter]
 
@@ -97,8 +101,13 @@ def _bounce(letter: Letter, desk: Desk, settings: Settings) -> Letter:
     report = letter.mail.bounce or Bounce(None)
     for message_id in dict.fromkeys((report.message_id, *letter.named_ids)):
         sent = desk.ours(message_id) if message_id else None
+        if sent and sent["ticket"] is None:
+            return letter.settle(Outcome.IGNORED, f"match: a bounce of {message_id}, which told an agent of several tickets")
         if sent:
-            _note_bounce(letter.mail, report, sent, desk)
+            lost = _note_bounce(letter.mail, report, sent, desk)
+            if lost and sent["kind"] != "notification" and not why_old(letter, desk.now, settings):
+                message = sent["id"] if sent["kind"] == "reply" else sent["message"]
+                desk.tell(FAILED, sent["ticket"], f"did not reach {'; '.join(lost)}", WHO, message)
             label = desk.label(sent["ticket"])
             return letter.settle(Outcome.IGNORED, f"match: a bounce of {message_id} on {label}", ticket=sent["ticket"])
     return letter.settle(Outcome.IGNORED, "match: a bounce that names no message of ours")
@@ -108,8 +117,8 @@ WORDS = {"failed": "bounced: did not reach", "delayed": "delayed: did not reach 
 STATUS_PARTS = ("message/delivery-status", "message/global-delivery-status")  # RFC 3464, 6533
 
 
-def _note_bounce(mail: Mail, report: Bounce, sent: Row, desk: Desk) -> None:
-    """Tell a ticket whom our message did not reach, and mark the addresses.
+def _note_bounce(mail: Mail, report: Bounce, sent: Row, desk: Desk) -> list[str]:
+    """Tell a ticket whom our message did not reach, and mark the addresses; return those that it did not reach for good.
 
     A report is a claim too: it speaks of nobody to whom that message did not go. One that names nobody means the only addressee,
     unless a machine's part says that all went well.
@@ -118,11 +127,14 @@ def _note_bounce(mail: Mail, report: Bounce, sent: Row, desk: Desk) -> None:
     recipients = report.recipients
     if not recipients and not any(part.content_type in STATUS_PARTS for part in mail.attachments):
         recipients = (Undelivered(addressees[0] if len(addressees) == 1 else None),)
+    lost = []
     for one in recipients:
         why = " ".join(filter(None, (one.status, one.reason))) or mail.subject
         desk.event(sent["ticket"], f"{WORDS.get(one.action, f'{one.action}:')} {one.address or 'the recipient'}", why)
         if one.action == "failed" and one.address and canonical(one.address) in addressees:
             desk.bounced(one.address, why)
+            lost.append(f"{one.address}: {why}")
+    return lost
 
 
 def _unwanted(letter: Letter, desk: Desk, settings: Settings) -> Letter:
@@ -136,6 +148,39 @@ def _unwanted(letter: Letter, desk: Desk, settings: Settings) -> Letter:
     return letter
 
 
+def _answers_notice(letter: Letter, desk: Desk, settings: Settings) -> Letter:
+    """Does an agent answer a notification? Its address bears a token that only this agent was told."""
+    for token in tokens_in(letter, settings):
+        notice = desk.notice(token)
+        if notice is None:
+            letter = letter.because("match: it went to an address with a token that nobody was given")
+            continue
+        ticket, agent = desk.ticket(notice["ticket"]), notice["agent_address"]
+        if why := _no_answer(letter, notice, desk.now):
+            letter = letter.because(f"match: it went to an address that {agent} was told, but {why}")
+            continue
+        assert ticket is not None
+        why = f"match: {agent} answers a notification of {ticket['ticket_number']}, proven by its token"
+        if letter.mail.kind is not Kind.MESSAGE:
+            return letter.settle(Outcome.IGNORED, f"{why}, but by a program ({letter.mail.kind})", ticket=ticket["id"])
+        return letter.marked("agent").because(why, ticket=ticket["id"], verified=_proven_by_token(letter))
+    return letter
+
+
+def _no_answer(letter: Letter, notice: Row, now: str) -> str:
+    """Say why a token proves nothing here: who had it may have passed it on, or is no agent any more."""
+    if len(letter.mail.authors) != 1 or sender_of(letter) != notice["agent_address"]:
+        return f"{_who(letter)} somebody else"
+    if notice["agent_disabled"]:
+        return "they are disabled"
+    age = _days_since(notice["created"], now)
+    return f"that is {age} days ago, more than {TOKEN_DAYS}" if age > TOKEN_DAYS else ""
+
+
+def _proven_by_token(letter: Letter) -> bool:
+    return "dmarc-failed" not in letter.marks or "approved" in letter.marks
+
+
 # -- the ticket that it names ------------------------------------------------------------------------------------------
 
 
@@ -147,7 +192,10 @@ def _answers_ours(letter: Letter, desk: Desk, settings: Settings) -> Letter:
         if sent is None or ticket is None:
             continue
         written_to = len(letter.mail.authors) == 1 and sender_of(letter) in json.loads(sent["sent_to"] or "[]")
+        written_to = written_to and not desk.was_agent(sender_of(letter))
         why = f"match: it names {message_id}, which we sent on {ticket['ticket_number']}"
+        if sent.get("kind") == "notification" and desk.agent(sender_of(letter)):
+            letter = letter.marked("token-lost")
         if written_to or _belongs(letter, ticket["id"], desk):
             return letter.because(why, ticket=ticket["id"])
         return letter.because(
@@ -235,6 +283,8 @@ def _admitted(letter: Letter, desk: Desk, settings: Settings) -> Letter:
         sender, label = sender_of(letter), desk.label(letter.ticket)
         return letter.settle(Outcome.HELD, f"match: {sender} on {label} failed dmarc: the sender is not who From says")
     ticket = desk.ticket(letter.ticket)
+    if "agent" in letter.marks:
+        return letter
     age = _days_since(ticket["closed"], desk.now) if ticket and ticket["status"] == "closed" and ticket["closed"] else 0
     if settings.reopen_days and age > settings.reopen_days and desk.may_reopen(letter):
         label = desk.label(letter.ticket)
@@ -269,6 +319,7 @@ CHECKS: tuple[Check, ...] = (
     _sent_folder,
     _bounce,
     _unwanted,
+    _answers_notice,
     _answers_ours,
     _answers_theirs,
     _names_number,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import answering
 from ..desk import MAX_LINKS, Desk, sender_of
 from ..letter import Letter, Outcome
 
@@ -13,8 +14,7 @@ def persist(letter: Letter, desk: Desk) -> Letter:
         outcome, what = Outcome.OPENED, f"opened {desk.label(ticket)}{how}"
     else:
         ticket = letter.ticket
-        (desk.sent_elsewhere if "sent" in letter.marks else desk.comment)(letter, ticket)
-        outcome, what = Outcome.COMMENTED, f"added to {desk.label(ticket)}"
+        outcome, what = Outcome.COMMENTED, f"added to {desk.label(ticket)}{_added(letter, desk, ticket)}"
     desk.obey(ticket, letter)
     _tell_agents(letter, desk, ticket)
     return letter.settle(outcome, f"persist: {what}", ticket=ticket)
@@ -26,6 +26,19 @@ def _opened(letter: Letter, desk: Desk) -> tuple[int, str]:
     if original and original.author and original.author.address and letter.verified and desk.agent(sender_of(letter)):
         return desk.open_forwarded(letter, original), f" for {original.author.address}, whose mail the agent forwarded"
     return desk.open_ticket(letter), ""
+
+
+def _added(letter: Letter, desk: Desk, ticket: int) -> str:
+    """Add a mail to a ticket: what a proven agent answers by mail, what was sent from elsewhere, or a comment."""
+    if "agent" in letter.marks:
+        return f": {answering.take(letter, desk, ticket)}"
+    if "sent" in letter.marks:
+        desk.sent_elsewhere(letter, ticket)
+    else:
+        desk.comment(letter, ticket)
+    if "token-lost" in letter.marks:
+        answering.tell_unproven(letter, desk, ticket)
+    return ""
 
 
 def _tell_agents(letter: Letter, desk: Desk, ticket: int) -> None:

@@ -169,9 +169,9 @@ def test_a_file_that_goes_wrong_leaves_the_older_rules_in_force(house: House) ->
 
     path = with_rules(house).home / "config" / "rules.toml"
     watched = rules.current.__globals__["_Watched"](path, clock=iter(range(0, 100, 5)).__next__)
-    assert len(watched.look().rules) == 5
+    assert len(watched.rules().rules) == 5
     path.write_text("[[rule]\n" * 3)
-    assert len(watched.look().rules) == 5
+    assert len(watched.rules().rules) == 5
     assert "line 1" in json.dumps(watched.problem.problems)
     path.write_text(QUEUES)
-    assert (len(watched.look().rules), watched.problem) == (0, None)
+    assert (len(watched.rules().rules), watched.problem) == (0, None)
