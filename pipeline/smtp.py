@@ -50,6 +50,7 @@ class Line:
         self._settings = settings
         self._server: smtplib.SMTP | None = None
         self._handed_over = False
+        self.said = ""  # the last answer of the server in the dialogue of a mail
 
     def connect(self) -> None:
         """Make the connection, unless there is one: protected as SMTP_SECURITY says, and logged in where a name is set.
@@ -133,6 +134,7 @@ class Line:
 
     def _heard(self, server: smtplib.SMTP, concerned: Sequence[str], code: int, reply: bytes, wanted: int = 0) -> list[Refusal]:
         """Return a refusal for each of those whom an answer concerns, or none."""
+        self.said = f"{code} {_sentence(reply)}"
         if code == CLOSING:
             raise smtplib.SMTPServerDisconnected(f"421 {_sentence(reply)}")
         if code == wanted or (not wanted and 200 <= code < 300):

@@ -779,6 +779,8 @@ EVERY = [
     ("templates", "check"),
     ("replies", "list"),
     ("replies", "show", "refund"),
+    ("backup", "x.tar"),
+    ("restore", "x.tar"),
     ("audit",),
     ("config",),
     ("migrate",),

@@ -43,8 +43,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replies": ("texts", "Saved replies, for `helpdesk ticket reply --saved NAME`."),
     "rules": ("rules", "Rules and queues of RULES_FILE: checked, and tried on the mail that is stored."),
     "audit": ("operate", "Prove that every file in the Maildir has its row in the ledger, and the other way round."),
+    "doctor": (
+        "doctor",
+        "Look whether all is well: settings, Maildir, database, IMAP and SMTP with log-in, disk, inotify and more.",
+    ),
     "config": ("operate", "Show every setting: its value (secrets masked), where it comes from, and what it is for."),
     "migrate": ("operate", "Bring the database to this version; an older one is copied first (helpdesk.db.before-...)."),
+    "backup": ("backup", "Write database, large mails, rules and templates into FILE.tar or FILE.tar.gz, while everything runs."),
+    "restore": ("backup", "Put a backup into an empty place, and pause sending there until you have looked."),
     "schedule": ("operate", "Print a ready entry for a scheduler, with absolute paths."),
     "demo": (
         "operate",
