@@ -33,6 +33,9 @@ fuzz: $(VENV)/.installed-test
 
 long: $(VENV)/.installed-test
 	$(BIN)/python bench/kills.py --kills 2000
+	$(BIN)/python bench/crashpoints.py
+	$(BIN)/python bench/crashpoints.py process --mails 30 --strikes before torn
+	$(BIN)/python bench/crashpoints.py --mistakes
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

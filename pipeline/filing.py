@@ -21,6 +21,7 @@ class Filing:
         self._boxes = boxes
         self._tell = tell  # (path, why) of a file that could not be moved yet
         self._done: list[tuple[int, str]] = []  # (place id, state) still to be written down
+        self.refused: dict[str, str] = {}  # path -> why, of files that could not be moved in this pass
 
     def move(self, found: Found, key: str, add: str, place_id: int | None) -> None:
         """Move a file to cur/. What fails here is found again by its noted place in the next pass."""
@@ -30,9 +31,11 @@ class Filing:
             state = "gone"
         except OSError as error:
             self._tell(found.path, error.strerror)
+            self.refused[found.path] = str(error.strerror)
             return
         else:
             state = "filed"
+        self.refused.pop(found.path, None)
         if place_id is not None:
             self._done.append((place_id, state))
 

@@ -97,10 +97,34 @@ def set_up(settings: Settings, to_file: bool = True, stderr_level: int | None = 
     logger.propagate = False
 
 
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """A log file that cannot be written (a full disk) stops no mail: one sentence on stderr, not a traceback for every line."""
+
+    _told = _failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
+        try:
+            super().emit(record)
+        except OSError:  # it was to be made anew after a rotation
+            self.handleError(record)
+        self._told = self._told and self._failed
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._failed = True
+        if not self._told and sys.stderr:
+            self._told = True
+            sys.stderr.write(f"helpdesk: LOG_FILE {self.baseFilename} cannot be written: {error.strerror}.\n")
+
+
 def _file_handler(path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not RotatingFileHandler: it loses lines where several processes write (1,301 of 10,000).
-        return logging.handlers.WatchedFileHandler(path, encoding="utf-8")
+        return _LogFile(path, encoding="utf-8")
     except OSError as error:
         raise CannotCreate(f"LOG_FILE {path} cannot be opened: {error.strerror}.", "Set LOG_FILE, or mend the rights.") from error

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import CannotCreate, HelpdeskError, TryLater
+from ..errors import CannotCreate, HelpdeskError, SettingsError, TryLater
 
 # Command -> room, and the line that `helpdesk --help` shows (a test holds it to the command's own).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -148,8 +148,8 @@ def _tell(error: Exception) -> int:
 
 
 def _code(error: Exception, known: HelpdeskError) -> int:
-    """Return the exit code; what cannot be created for want of room or the like is to be tried again."""
-    if not isinstance(known, CannotCreate):
+    """Return the exit code; what cannot be made or read for want of room, of file numbers or the like is to be tried again."""
+    if not isinstance(known, CannotCreate | SettingsError):
         return known.exit_code
     from ..store import passing_trouble
 
