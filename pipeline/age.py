@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 
 from .letter import Letter
-from .mime.fields import date
 from .settings import Settings
 
 # Marks that say that a mail is old, whatever its headers say.
@@ -26,6 +25,8 @@ def _taken_in_long_ago(letter: Letter, now: str, settings: Settings) -> str:
     received = letter.mail.all_headers("received")
     if not received:
         return ""
+    from .mime.fields import date  # here, so that a pass without mail does not wait for its tables
+
     newest = next(filter(None, (date(value.rpartition(";")[2]) for value in received)), None)
     if newest is None:
         return "no Received header says when it came"

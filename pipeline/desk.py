@@ -510,7 +510,7 @@ class Desk(Notices):
             is_from_email=letter is not None,
             date=(letter and letter.mail.date) or self.now,
             created=self.now,
-            text=writable(text).strip("\n"),
+            text=text,
             **mail,
             **columns,
         )
@@ -549,7 +549,7 @@ class Desk(Notices):
         outgoing, wrong = self._answer(row, text, author, html, cc, attachments, quote)
         addressees, raw = sent_to(outgoing), compose(outgoing)  # it may refuse, and then nothing was written
         columns = {"message_id": outgoing.message_id, "sent_to": json.dumps(addressees)}
-        message = self._written(ticket, "reply", text, author, letter, **columns)
+        message = self._written(ticket, "reply", writable(text).strip("\n"), author, letter, **columns)
         self._ours.put(outgoing.message_id, message)
         self._lay_out("reply", outgoing, raw, ticket, message["id"], outgoing.sender.address or "")
         if letter is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
 from collections import deque
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from .desk import Delivery
-from .errors import Retry
+from .errors import Retry, TryLater
 from .letter import Letter, Outcome, Place
 from .line import Line
 from .maildir import Found, Maildir, NotAMail, NotWhole, Vanished, is_replayed, name_as_text
@@ -20,6 +21,7 @@ from .store import LARGE, Store, pack
 BATCH = 200  # letters in one commit at the most
 BATCH_SECONDS = 0.25  # and no more time than this gathering them
 CHUNK = 8  # mails that a thread takes at once when many wait
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # no fault of the file's: the next one must not overtake what it answers
 AHEAD = 16  # chunks read ahead of the writer
 
 
@@ -99,6 +101,8 @@ class Intake:
         except NotWhole:
             return Left(found, "it is being written, or still empty")
         except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise TryLater(f"No mail can be read now: {error.strerror}.") from error
             return Left(found, f"it cannot be read: {error.strerror}")
         taken = self._read(found, self._delivery(found, raw), digest, raw, path, since)
         if baseline and taken.letter.outcome is None and taken.retry is None:

@@ -94,7 +94,8 @@ class Runner:
         if not self.dry:
             for box in self.boxes.values():
                 box.create()
-        rules.load(settings.rules_file, settings.boxes, settings.own_addresses)  # wrong rules end the program before any mail
+        if os.path.lexists(settings.rules_file):  # wrong rules end the program before any mail
+            rules.load(settings.rules_file, settings.boxes, settings.own_addresses)
         self.line = Line(settings)
         self.desk = Desk(store, settings)
         self.intake = Intake(store, self.line, self.boxes)

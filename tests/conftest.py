@@ -57,7 +57,7 @@ class House:
             capture_output=True,
             cwd=self.home,
             env={**self.environment, **environment},
-            timeout=120,
+            timeout=240,
         )
         if code is not None:
             assert done.returncode == code, (

@@ -31,7 +31,7 @@ from .test_migrations import MIGRATIONS, filled, made_by, stored
 
 MIB = 1 << 20
 SECRET = "correct horse battery"
-KILLS = 30
+KILLS = 12
 DAMAGES = 150
 SMTP = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "9", "SMTP_SECURITY": "none", "EMAIL_HOST_USER": "support@desk.example"}
 

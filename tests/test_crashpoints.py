@@ -26,16 +26,16 @@ ROW = 30
 
 # Strike -> each how many-th of the points left of rows.
 DEATHS = {
-    "process": {Strike("before"): 1, Strike("after"): 8, Strike("torn"): 4, Strike("short"): 6},
-    "worker": {Strike("before"): 8, Strike("torn"): 8},
+    "process": {Strike("before"): 4, Strike("after"): 24, Strike("torn"): 12, Strike("short"): 16},
+    "worker": {Strike("before"): 16, Strike("torn"): 16},
 }
 ERRORS = {
     "process": {
         Strike("error", name, sticky): every
-        for name, every in (("ENOSPC", 16), ("EIO", 16), ("EMFILE", 6))
+        for name, every in (("ENOSPC", 32), ("EIO", 32), ("EMFILE", 12))
         for sticky in (False, True)
     },
-    "worker": {Strike("error", "ENOSPC", True): 24, Strike("error", "EIO"): 24, Strike("error", "EMFILE", True): 8},
+    "worker": {Strike("error", "ENOSPC", True): 32, Strike("error", "EIO"): 32, Strike("error", "EMFILE", True): 8},
 }
 
 

@@ -643,7 +643,7 @@ def test_agents(house: House) -> None:
     house.run("agent", "add", "Gus@Desk.example", "--name", " Gus  G. ")
     house.run("agent", "disable", GUS)
     (row,) = house.json("agent", "list")
-    assert list(row) == ["id", "address", "name", "disabled", "has_password", "tickets", "created"]
+    assert list(row) == ["id", "address", "name", "disabled", "has_password", "tickets", "notify", "digest_minutes", "created"]
     assert (row["address"], row["name"], row["disabled"], row["has_password"]) == (GUS, "Gus G.", True, False)
     house.run("agent", "enable", GUS)
     assert house.json("agent", "list")[0]["disabled"] is False

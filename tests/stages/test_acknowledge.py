@@ -235,16 +235,16 @@ def test_the_bounds_end(office: Office) -> None:
     assert office.store.count(book.select()) == 1
 
 
-def test_5000_unread_mails_of_last_year(tmp_path: Path) -> None:
+def test_many_unread_mails_of_last_year(tmp_path: Path) -> None:
     """The first look at a full mailbox writes to nobody; the next fresh mail is acknowledged."""
     office = Office(tmp_path)
     old = received(datetime.timedelta(days=365))
     inbox = office.runner.boxes["INBOX"]
-    for n in range(5000):
+    for n in range(500):
         raw = a_mail(f"Question {n}", f"a{n}@customer{n % 700}.example", message_id=f"<{n}@c.example>", received=old)
         (inbox.root / "new" / f"{n}.host,U={n},FMD5={'0' * 32}").write_bytes(raw)
     office.runner.sweep()
-    assert office.store.count(tables.Ticket.select()) == 5000 and office.outbox() == []
+    assert office.store.count(tables.Ticket.select()) == 500 and office.outbox() == []
     assert reason(office.says(received=received(datetime.timedelta(minutes=1)))).startswith("acknowledged")
     assert len(office.outbox()) == 1
     office.close()
