@@ -8,8 +8,11 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+import pytest
 
 from pipeline import tables
 from pipeline.compose import Outgoing, compose, new_message_id
@@ -21,6 +24,20 @@ from .conftest import House
 from .servers import Smtp
 
 DESK = Address("Support Desk", "desk@desk.example")
+
+
+@pytest.fixture
+def servers() -> Iterator[Callable[..., Smtp]]:
+    """Start SMTP servers; they end with the test."""
+    running: list[Smtp] = []
+
+    def start(*args: Any, **kwargs: Any) -> Smtp:
+        running.append(Smtp(*args, **kwargs))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()
 
 
 def settings_of(house: House, **environment: str) -> Settings:

@@ -27,6 +27,7 @@ from pipeline.store import Store, now
 
 from .conftest import ROOT, House, a_mail, needs
 from .sending import put, settings_of
+from .sending import servers as servers
 from .servers import PASSWORD, USER, Dovecot, Pymap, Smtp, free_port, make_certificate
 from .test_trouble import disk, fill
 
@@ -79,20 +80,6 @@ def dovecot() -> Iterator[Dovecot]:
     server = Dovecot()
     yield server
     server.close()
-
-
-@pytest.fixture
-def servers() -> Iterator[Callable[..., Smtp]]:
-    """Start SMTP servers; they end with the test."""
-    running: list[Smtp] = []
-
-    def start(*args: Any, **kwargs: Any) -> Smtp:
-        running.append(Smtp(*args, **kwargs))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.close()
 
 
 @contextlib.contextmanager

@@ -25,23 +25,10 @@ from pipeline.store import Store
 
 from .conftest import House, a_mail
 from .sending import put, rows, settings_of, storm
+from .sending import servers as servers
 from .servers import PASSWORD, Smtp, free_port
 
 Servers = Callable[..., Smtp]
-
-
-@pytest.fixture
-def servers() -> Iterator[Servers]:
-    """Start SMTP servers; they end with the test."""
-    running: list[Smtp] = []
-
-    def start(*args: Any, **kwargs: Any) -> Smtp:
-        running.append(Smtp(*args, **kwargs))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.close()
 
 
 @pytest.fixture
